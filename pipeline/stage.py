@@ -1,0 +1,93 @@
+"""A stage: a frozen dataclass whose fields are its whole configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pipeline.errors import UserError
+from pipeline.executor import Executor
+from pipeline.store import Artifact, digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(ABC):
+    """One step from artifacts to an artifact. Whatever changes the result is a field; nothing else is."""
+
+    version: ClassVar[str] = "1"
+    """Raised when the code writes something else for the same fields and inputs."""
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Input name -> the columns it must have; no columns for an artifact that is not a table."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """The inputs that may be left out."""
+    writes: ClassVar[pa.Schema | None] = None
+    """The schema of the parts written; None for an artifact that is not a table."""
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any] | None:
+        """Write the artifact's files into ``out``, going on from what an interrupted run left there.
+
+        What is returned goes into the manifest beside the fields: digests of weights, a feature's recipe.
+        """
+
+    def fingerprint(self) -> str:
+        """Names what the fields point to outside the store (files, weights). UserError where it is missing."""
+        return ""
+
+    def key(self, input_keys: Mapping[str, str]) -> str:
+        """Names the artifact: class, version, fields, outside files and inputs, each by its own key."""
+        return digest(
+            {
+                "stage": type(self).__name__,
+                "version": self.version,
+                "fields": fields_as_json(self),
+                "fingerprint": self.fingerprint(),
+                "inputs": dict(input_keys),
+            }
+        )
+
+    @classmethod
+    def check_inputs(cls, names: Mapping[str, object]) -> None:
+        """UserError unless ``names`` are exactly this stage's inputs (optional ones may be absent)."""
+        name = cls.__name__
+        known = ", ".join(cls.reads) or "none"
+        for given in names:
+            if given not in cls.reads:
+                raise UserError(f"{name} has no input '{given}' (its inputs: {known})")
+        missing = [i for i in cls.reads if i not in names and i not in cls.optional]
+        if missing:
+            raise UserError(f"{name} needs the input '{missing[0]}' (its inputs: {known})")
+
+    @classmethod
+    def check_columns(cls, input_name: str, schema: pa.Schema | None, source: str) -> None:
+        """UserError where ``source``, bound to ``input_name``, lacks a column that this stage reads."""
+        needed = cls.reads[input_name]
+        have = schema.names if schema is not None else []
+        missing = [c for c in needed if c not in have]
+        if missing:
+            raise UserError(
+                f"{cls.__name__} reads {', '.join(missing)} from its input '{input_name}', "
+                f"but {source} has {', '.join(have) or 'no table'}"
+            )
+
+
+def fields_as_json(value: Any) -> Any:
+    """A stage's or task's fields as JSON: dataclasses as {"class": name, field: value}, paths as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: fields_as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return fields if isinstance(value, Stage) else {"class": type(value).__name__, **fields}
+    if isinstance(value, Mapping):
+        return {str(k): fields_as_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [fields_as_json(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a field's value must be plain data or a dataclass, not {type(value).__name__}: {value!r}")

@@ -1,0 +1,156 @@
+"""Artifacts: directories of parts, complete when their manifest exists.
+
+A store is one directory with one sub-directory an artifact, ``<Stage>-<key>/``. The key is a digest of
+everything that determines the content, so an artifact is never stale, only missing. Files appear under
+their final names by an atomic rename, and ``manifest.json`` is the last of them: whatever lies in a
+directory without one is the resumable half of an interrupted run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError
+
+MANIFEST = "manifest.json"
+ERRORS = "errors.parquet"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What one stage wrote: ``path`` holds ``part-*.parquet`` and other files, ``key`` names the content."""
+
+    path: Path
+    key: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> Artifact:
+        """The finished artifact in directory ``path``; UserError where there is none."""
+        path = Path(path)
+        if not path.is_dir():
+            raise UserError(f"{path}: no such directory")
+        if not (path / MANIFEST).is_file():
+            raise UserError(f"{path}: not a finished artifact (it has no {MANIFEST})")
+        return cls(path, json.loads((path / MANIFEST).read_text())["key"])
+
+    @property
+    def done(self) -> bool:
+        return (self.path / MANIFEST).is_file()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text())
+        return manifest
+
+    @property
+    def parts(self) -> list[Path]:
+        """Paths of the parts, in order."""
+        return sorted(self.path.glob("part-*.parquet"))
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All parts as one table. For tables known to be small; large ones are read part by part."""
+        return pa.concat_tables(pq.read_table(p, columns=columns) for p in self.parts)
+
+    def rows(self) -> int:
+        return sum(pq.read_metadata(p).num_rows for p in self.parts)
+
+    def errors(self) -> pa.Table | None:
+        """The rejected items (columns item, part, stage, reason), or None where there are none."""
+        path = self.path / ERRORS
+        return pq.read_table(path) if path.is_file() else None
+
+
+class Store:
+    """A directory of artifacts, shared by any number of runs."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).absolute()
+
+    def artifact(self, stage_name: str, key: str) -> Artifact:
+        return Artifact(self.root / f"{stage_name}-{key}", key)
+
+    @contextmanager
+    def lock(self, artifact: Artifact) -> Iterator[bool]:
+        """Hold the right to write ``artifact``; yields whether another run had to be waited for.
+
+        The lock belongs to the process and goes with it, also by SIGKILL.
+        """
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{artifact.path.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+            waited = False
+        except Timeout:
+            lock.acquire(poll_interval=0.2)
+            waited = True
+        try:
+            yield waited
+        finally:
+            lock.release()
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is flushed to disk and renamed to ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files that a killed run left in ``folder``. Call it while holding the lock."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits that name a JSON-serialisable value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listing_digest(paths: Iterable[str | Path]) -> str:
+    """Names a set of files by path, size and modification time: cheap where the content is terabytes.
+
+    A directory stands for all files below it. UserError names the first path that does not exist.
+    """
+    entries = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise UserError(f"{path}: no such file or directory")
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            status = file.stat()
+            entries.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
+    return digest(entries)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with write_atomically(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
