@@ -17,10 +17,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import StageFailed
-from pipeline.store import write_atomically
+from pipeline.store import part_metadata, part_rows, read_part, write_part
 
 ERROR_SCHEMA = pa.schema([("item", pa.string()), ("reason", pa.string())])
 
@@ -60,6 +59,8 @@ class Part:
     inputs: tuple[Path | pa.Table, ...]
     out: Path
     schema: pa.Schema
+    suffix: str
+    """The part's format: ``.parquet`` or ``.arrow``."""
     by: str | None
     """Rows with one value in this column are an item; None makes one call of the whole part, and of single rows
     where that raises."""
@@ -70,11 +71,11 @@ class Part:
 
     @property
     def path(self) -> Path:
-        return self.out / f"part-{self.index:05d}.parquet"
+        return self.out / f"part-{self.index:05d}{self.suffix}"
 
     @property
     def errors_path(self) -> Path:
-        return self.out / "errors" / self.path.name
+        return self.out / "errors" / f"part-{self.index:05d}.parquet"
 
 
 @dataclass
@@ -108,6 +109,7 @@ class Executor(Protocol):
         schema: pa.Schema,
         by: str | None = None,
         resources: Resources = Resources(),
+        suffix: str = ".parquet",
     ) -> MapReport:
         """Write ``out/part-i.parquet`` from ``parts[i]``, for every i whose part is not there yet.
 
@@ -116,6 +118,7 @@ class Executor(Protocol):
         parts      for each output part one path or small table an input, zipped where there are several
         schema     of the parts written
         by         see ``Part.by``: a column that every input has
+        suffix     ``.arrow`` for parts that are memory-mapped later
         """
 
     def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:
@@ -127,7 +130,7 @@ class Executor(Protocol):
 
 def map_part(mapper: Mapper, part: Part) -> Iterator[int | PartReport]:
     """Run one part, yielding the rows of the first input finished at each step and, last, the report."""
-    tables = [pq.read_table(i) if isinstance(i, Path) else i for i in part.inputs]
+    tables = [read_part(i) if isinstance(i, Path) else i for i in part.inputs]
     poisonous = dict(part.poisonous)
     done: list[pa.Table] = []
     errors: list[Rejected] = []
@@ -171,10 +174,8 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | PartReport]:
     table = table.replace_schema_metadata({"items": str(n_items)})
     if errors:
         rows = pa.Table.from_pylist([{"item": e.item, "reason": e.reason} for e in errors], ERROR_SCHEMA)
-        with write_atomically(part.errors_path) as temporary:
-            pq.write_table(rows, temporary)
-    with write_atomically(part.path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        write_part(part.errors_path, rows)
+    write_part(part.path, table)
     yield PartReport(table.num_rows, n_items, tuple(errors))
 
 
@@ -294,12 +295,13 @@ def run_map(
     out: Path,
     schema: pa.Schema,
     by: str | None,
+    suffix: str,
     max_error_rate: float,
     run_parts: Callable[[list[Part]], dict[int, PartReport]],
 ) -> MapReport:
     """The frame of every executor's ``map``: skip what is done, run the rest, count, and judge the errors."""
     started = time.perf_counter()
-    parts = [Part(i, tuple(inputs), out, schema, by) for i, inputs in enumerate(part_inputs)]
+    parts = [Part(i, tuple(inputs), out, schema, suffix, by) for i, inputs in enumerate(part_inputs)]
     out.mkdir(parents=True, exist_ok=True)
     to_do = [p for p in parts if not p.path.is_file()]
     if to_do:
@@ -307,11 +309,10 @@ def run_map(
     report = MapReport(parts=len(parts), skipped=len(parts) - len(to_do))
     reasons: list[str] = []
     for part in parts:
-        metadata = pq.read_metadata(part.path)
-        report.rows += metadata.num_rows
-        report.items += int(metadata.metadata[b"items"])
+        report.rows += part_rows(part.path)
+        report.items += int(part_metadata(part.path)[b"items"])
         if part.errors_path.is_file():
-            rejected = pq.read_table(part.errors_path).to_pylist()
+            rejected = read_part(part.errors_path).to_pylist()
             report.errors += len(rejected)
             reasons += [f"{r['item']}: {r['reason']}" for r in rejected[: 3 - len(reasons)]]
     report.seconds = time.perf_counter() - started
@@ -326,4 +327,4 @@ def run_map(
 def count_rows(parts: Iterable[Part]) -> int:
     """Rows of the first input over ``parts``: the total that progress counts towards."""
     firsts = (p.inputs[0] for p in parts)
-    return sum(pq.read_metadata(f).num_rows if isinstance(f, Path) else f.num_rows for f in firsts)
+    return sum(part_rows(f) if isinstance(f, Path) else f.num_rows for f in firsts)

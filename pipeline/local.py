@@ -60,6 +60,7 @@ class LocalExecutor(Executor):
         schema: pa.Schema,
         by: str | None = None,
         resources: Resources = Resources(),
+        suffix: str = ".parquet",
     ) -> MapReport:
         def run_parts(to_do: list[Part]) -> dict[int, PartReport]:
             with counting(out.name, count_rows(to_do), "rows") as counter:
@@ -73,7 +74,7 @@ class LocalExecutor(Executor):
                 start = partial(LocalWorker, self.cpus_each, resources.gpus)
                 return PartQueue(make, start, counter.advance, idle).run(to_do, self.workers)
 
-        return run_map(parts, out, schema, by, self.max_error_rate, run_parts)
+        return run_map(parts, out, schema, by, suffix, self.max_error_rate, run_parts)
 
     @property
     def cpus_each(self) -> int:

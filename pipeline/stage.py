@@ -29,6 +29,9 @@ class Stage(ABC):
     writes: ClassVar[pa.Schema | None] = None
     """The schema of the parts written; None for an artifact that is not a table."""
 
+    neutral: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say how to compute and not what: memory for time, how often to save. Not part of the key."""
+
     @abstractmethod
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any] | None:
         """Write the artifact's files into ``out``, going on from what an interrupted run left there.
@@ -46,7 +49,7 @@ class Stage(ABC):
             {
                 "stage": type(self).__name__,
                 "version": self.version,
-                "fields": fields_as_json(self),
+                "fields": {n: v for n, v in fields_as_json(self).items() if n not in self.neutral},
                 "fingerprint": self.fingerprint(),
                 "inputs": dict(input_keys),
             }

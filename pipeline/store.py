@@ -58,14 +58,14 @@ class Artifact:
     @property
     def parts(self) -> list[Path]:
         """Paths of the parts, in order."""
-        return sorted(self.path.glob("part-*.parquet"))
+        return sorted(p for p in self.path.glob("part-*") if p.suffix in (".parquet", ".arrow"))
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All parts as one table. For tables known to be small; large ones are read part by part."""
-        return pa.concat_tables(pq.read_table(p, columns=columns) for p in self.parts)
+        return pa.concat_tables(read_part(p, columns) for p in self.parts)
 
     def rows(self) -> int:
-        return sum(pq.read_metadata(p).num_rows for p in self.parts)
+        return sum(part_rows(p) for p in self.parts)
 
     def errors(self) -> pa.Table | None:
         """The rejected items (columns item, part, stage, reason), or None where there are none."""
@@ -115,6 +115,38 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_part(path: Path, table: pa.Table) -> None:
+    """Write a part: Parquet, or Arrow IPC (``.arrow``), which is larger and can be memory-mapped."""
+    with write_atomically(path) as temporary:
+        if path.suffix == ".arrow":
+            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table.combine_chunks())
+        else:
+            pq.write_table(table, temporary, compression="zstd")
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A part's rows; an Arrow file is mapped, not read."""
+    if path.suffix == ".arrow":
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        return table if columns is None else table.select(list(columns))
+    return pq.read_table(path, columns=columns)
+
+
+def part_rows(path: Path) -> int:
+    """How many rows a part has, without reading them."""
+    if path.suffix == ".arrow":
+        return int(read_part(path).num_rows)
+    return int(pq.read_metadata(path).num_rows)
+
+
+def part_metadata(path: Path) -> dict[bytes, bytes]:
+    """What is written beside a part's schema."""
+    if path.suffix == ".arrow":
+        return dict(pa.ipc.open_file(pa.memory_map(str(path))).schema.metadata or {})
+    return dict(pq.read_metadata(path).metadata or {})
 
 
 def remove_leftovers(folder: Path) -> None:
