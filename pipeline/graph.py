@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.table import Table
 
-from pipeline.errors import UserError
-from pipeline.executor import ERROR_SCHEMA, Executor
-from pipeline.progress import CONSOLE, say
+from pipeline.errors import StageFailed, UserError, unknown
+from pipeline.executor import Executor
+from pipeline.progress import CONSOLE, say, titled
 from pipeline.stage import Stage, fields_as_json
-from pipeline.store import ERRORS, MANIFEST, Artifact, Store, remove_leftovers, write_atomically, write_json
+from pipeline.store import (
+    ERRORS,
+    MANIFEST,
+    Artifact,
+    Store,
+    part_rows,
+    read_part,
+    remove_leftovers,
+    write_json,
+    write_part,
+)
 
 LIBRARIES = ("torch", "torchvision", "transformers", "numpy", "pyarrow", "faiss-cpu", "decord", "av", "openai-whisper")
 
@@ -47,14 +58,21 @@ class Graph(dict[str, Node]):
         return name
 
     def replace(self, name: str, **fields: Any) -> None:
-        """Change fields of the stage of node ``name``."""
-        self[name] = Node(dataclasses.replace(self[name].stage, **fields), self[name].inputs)
+        """Change fields of the stage of node ``name``. UserError where there is no such node or field."""
+        if name not in self:
+            raise unknown("node", name, self)
+        stage = self[name].stage
+        known = [f.name for f in dataclasses.fields(stage)]
+        for field in fields:
+            if field not in known:
+                raise unknown(f"field of {type(stage).__name__}", field, known)
+        self[name] = Node(dataclasses.replace(stage, **fields), self[name].inputs)
 
     def ancestors(self, names: Sequence[str]) -> list[str]:
         """``names`` and all they need, in running order. UserError for a name that is no node."""
         for name in names:
             if name not in self:
-                raise UserError(f"no node '{name}' (the graph has: {', '.join(self)})")
+                raise unknown("node", name, self)
         wanted = set(names)
         for name in reversed(self):
             if name in wanted:
@@ -81,22 +99,27 @@ def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()
     """
     artifacts = plan(graph, store)
     wanted = graph.ancestors(only) if only else list(graph)
-    seconds: dict[str, float | None] = {}
+    spent: dict[str, float | None] = {}
     try:
         for name in wanted:
-            node = graph[name]
+            node, artifact = graph[name], artifacts[name]
             inputs = {i: artifacts[source] for i, source in node.inputs.items()}
-            started = time.perf_counter()
-            with store.lock(artifacts[name]) as waited:
-                if artifacts[name].done:
-                    seconds[name] = None
-                    say(f"{name}: {'made by another run' if waited else 'done before'}, {artifacts[name].path}")
+            with store.lock(artifact, waiting=partial(say, f"{name}: waiting for another run that makes it")):
+                if artifact.done:
+                    spent[name] = None
+                    say(f"{name}: done before, {artifact.path}")
                     continue
-                say(f"{name}: {type(node.stage).__name__} -> {artifacts[name].path}")
-                make(node.stage, inputs, artifacts[name], executor)
-            seconds[name] = time.perf_counter() - started
+                say(f"{name}: {type(node.stage).__name__} -> {artifact.path}")
+                started = time.perf_counter()
+                try:
+                    with titled(name):
+                        make(node.stage, inputs, artifact, executor)
+                except (UserError, StageFailed) as error:
+                    raise type(error)(f"node '{name}': {error}") from error
+                finally:
+                    spent[name] = time.perf_counter() - started
     finally:
-        CONSOLE.print(_closing_table(artifacts, seconds))
+        CONSOLE.print(_closing_table(artifacts, spent))
     return {name: artifacts[name] for name in wanted}
 
 
@@ -126,25 +149,19 @@ def make(stage: Stage, inputs: Mapping[str, Artifact], artifact: Artifact, execu
 
 def _gather_errors(out: Path, stage_name: str) -> int:
     """Join the parts' error files into one table, in the order of parts; returns its rows."""
-    folder = out / "errors"
-    tables = []
-    for path in sorted(folder.glob("part-*.parquet")):
-        rows = pq.read_table(path, schema=ERROR_SCHEMA)
-        part = int(path.stem.removeprefix("part-"))
-        tables.append(
-            rows.append_column("part", pa.array([part] * rows.num_rows, pa.int32())).append_column(
-                "stage", pa.array([stage_name] * rows.num_rows)
-            )
-        )
-    if not tables:
-        return 0
-    table = pa.concat_tables(tables).select(["item", "part", "stage", "reason"])
-    with write_atomically(out / ERRORS) as temporary:
-        pq.write_table(table, temporary)
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-    return int(table.num_rows)
+    folder, path = out / "errors", out / ERRORS
+    if not path.is_file():  # else a run was killed between here and the manifest, and the folder may be half gone
+        tables = []
+        for file in sorted(folder.glob("part-*.parquet")):
+            rows = read_part(file)
+            part = pa.array([int(file.stem.removeprefix("part-"))] * rows.num_rows, pa.int32())
+            stage = pa.array([stage_name] * rows.num_rows, pa.string())
+            tables.append(rows.append_column("part", part).append_column("stage", stage))
+        if not tables:
+            return 0
+        write_part(path, pa.concat_tables(tables).select(["item", "part", "stage", "reason"]).combine_chunks())
+    shutil.rmtree(folder, ignore_errors=True)
+    return part_rows(path)
 
 
 def _library_versions() -> dict[str, str]:
@@ -157,18 +174,22 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
-def _closing_table(artifacts: Mapping[str, Artifact], seconds: Mapping[str, float | None]) -> Table:
+def _closing_table(artifacts: Mapping[str, Artifact], spent: Mapping[str, float | None]) -> Table:
+    """``spent`` seconds by node, None for those that were there."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("node", "rows", "errors", "seconds", "rows/s", "of the whole"):
         table.add_column(column, justify="left" if column == "node" else "right")
-    whole = sum(s for s in seconds.values() if s is not None) or 1.0
-    for name, spent in seconds.items():
-        manifest = artifacts[name].manifest
-        rows = manifest["rows"]
-        cells = [name, f"{rows:,}" if rows else "", f"{manifest['errors']:,}" if manifest["errors"] else ""]
-        if spent is None:
+    whole = sum(s for s in spent.values() if s is not None) or 1.0
+    for name, seconds in spent.items():
+        share = "" if seconds is None else f"{seconds / whole:.0%}"
+        if not artifacts[name].done:
+            table.add_row(name, "unfinished", "", f"{seconds:,.1f}", "", share)
+            continue
+        rows, errors = (artifacts[name].manifest[k] for k in ("rows", "errors"))
+        cells = [name, f"{rows:,}" if rows else "", f"{errors:,}" if errors else ""]
+        if seconds is None:
             cells += ["done before", "", ""]
         else:
-            cells += [f"{spent:,.1f}", f"{rows / max(spent, 1e-9):,.1f}" if rows else "", f"{spent / whole:.0%}"]
+            cells += [f"{seconds:,.1f}", f"{rows / max(seconds, 1e-9):,.1f}" if rows else "", share]
         table.add_row(*cells)
     return table

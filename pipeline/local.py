@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
-import socket
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipeline.executor import (
-    Executor,
-    Mapper,
-    MapReport,
-    Part,
-    PartQueue,
-    PartReport,
-    Resources,
-    Worker,
-    WorkerDied,
-    count_rows,
-    map_part,
-    run_map,
-)
-from pipeline.progress import counting
-
-_SPAWN = multiprocessing.get_context("spawn")
+from pipeline.errors import UserError
+from pipeline.executor import Executor, Mapper, MapReport, Resources
+from pipeline.parts import Part, map_part, portable
+from pipeline.process import SPAWN, end_with_parent, how_it_died, set_threads
+from pipeline.ranks import run_ranks
+from pipeline.workers import WorkerDied, WorkerPool, run_map
 
 
 @dataclass
@@ -40,7 +26,8 @@ class LocalExecutor(Executor):
     """Runs mappers in this process (``workers = 0``) or in worker processes that live from stage to stage.
 
     In worker processes a decoder that crashes costs one video, not the run. Each has its share of the cores as its
-    thread count and, for stages that ask for one, a GPU in turn.
+    thread count and, for stages that ask for one, a GPU in turn. A script that uses them, or several training
+    workers, needs the usual ``if __name__ == "__main__":``.
     """
 
     workers: int = 0
@@ -49,7 +36,16 @@ class LocalExecutor(Executor):
     """Processes a training loop is spread over; each takes a GPU where there are any."""
     max_error_rate: float = 0.5
     """Share of a stage's items that may fail before the stage does."""
-    _idle: dict[float, list[Worker]] = field(default_factory=dict, repr=False)
+    item_timeout_s: float | None = None
+    """Seconds without a finished item after which a worker process is taken for hung and replaced; None waits for
+    ever. The first item's time includes loading the model; a stage that takes parts whole has parts for items."""
+    _pool: tuple[list[str], WorkerPool] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise UserError(f"workers must be 0 or more, not {self.workers}")
+        if self.train_workers < 1:
+            raise UserError(f"train_workers must be 1 or more, not {self.train_workers}")
 
     def map(
         self,
@@ -62,54 +58,29 @@ class LocalExecutor(Executor):
         resources: Resources = Resources(),
         suffix: str = ".parquet",
     ) -> MapReport:
-        def run_parts(to_do: list[Part]) -> dict[int, PartReport]:
-            with counting(out.name, count_rows(to_do), "rows") as counter:
-                if self.workers == 0:
-                    mapper = make()
-                    for part in to_do:
-                        for event in map_part(mapper, part):
-                            counter.advance(0 if isinstance(event, PartReport) else event)
-                    return {}
-                idle = self._idle.setdefault(resources.gpus, [])
-                start = partial(LocalWorker, self.cpus_each, resources.gpus)
-                return PartQueue(make, start, counter.advance, idle).run(to_do, self.workers)
+        def run_parts(to_do: list[Part], advance: Callable[[int], None]) -> None:
+            if self.workers:
+                self._workers_with(resources).run(pickle.dumps(make), to_do, advance)
+                return
+            mapper = make()
+            for part in to_do:
+                for rows in map_part(mapper, part):
+                    advance(rows)
 
         return run_map(parts, out, schema, by, suffix, self.max_error_rate, run_parts)
 
-    @property
-    def cpus_each(self) -> int:
-        return max(1, (os.cpu_count() or 1) // max(self.workers, 1))
-
     def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:
+        self.close()  # idle workers hold their last model, also in the memory of a GPU
         if self.train_workers == 1:
             loop(config)
-            return
-        port = free_port()
-        ranks = [
-            _SPAWN.Process(target=_rank, args=(loop, config, rank, self.train_workers, port), daemon=True)
-            for rank in range(self.train_workers)
-        ]
-        for rank in ranks:
-            rank.start()
-        try:
-            while any(r.is_alive() for r in ranks):
-                for rank in ranks:
-                    rank.join(timeout=0.2)
-                failed = [i for i, r in enumerate(ranks) if r.exitcode not in (0, None)]
-                if failed:
-                    raise RuntimeError(
-                        f"training worker {failed[0]} ended with exit status {ranks[failed[0]].exitcode}"
-                    )
-        finally:
-            for rank in ranks:
-                rank.kill()
-                rank.join()
+        else:
+            run_ranks(loop, config, self.train_workers)
 
     def close(self) -> None:
         """End the worker processes. They also end with this process, however it ends."""
-        for workers in self._idle.values():
-            while workers:
-                workers.pop().close()
+        if self._pool is not None:
+            self._pool[1].close()
+            self._pool = None
 
     def __enter__(self) -> LocalExecutor:
         return self
@@ -117,108 +88,89 @@ class LocalExecutor(Executor):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _workers_with(self, resources: Resources) -> WorkerPool:
+        devices = _visible_devices() if resources.gpus else []
+        if self._pool is None or self._pool[0] != devices:
+            self.close()
+            cpus = max(1, (os.cpu_count() or 1) // self.workers)
+
+            def start(slot: int) -> LocalWorker:
+                return LocalWorker(cpus, devices[slot % len(devices)] if devices else None, self.item_timeout_s)
+
+            self._pool = devices, WorkerPool(start, self.workers)
+        return self._pool[1]
+
 
 class LocalWorker:
-    """A process that runs parts; ``run`` raises WorkerDied when it is gone."""
+    """A process that runs parts; see ``pipeline.workers.Worker``."""
 
-    def __init__(self, cpus: int, gpus: float) -> None:
-        self._connection, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(theirs, cpus, gpus, _next_device()), daemon=True)
+    def __init__(self, cpus: int, device: str | None, item_timeout_s: float | None) -> None:
+        self._connection, theirs = SPAWN.Pipe()
+        self._process = SPAWN.Process(target=_serve, args=(theirs, cpus, device), daemon=True)
         self._process.start()
         theirs.close()
+        self._item_timeout_s = item_timeout_s
+        self._is_ready = False
         self._made: bytes | None = None
 
-    def run(self, make: Callable[[], Mapper], part: Part) -> Iterator[int | PartReport]:
-        made = pickle.dumps(make)
+    def ready(self, timeout_s: float) -> bool:
+        if not self._is_ready and self._connection.poll(timeout_s):
+            try:
+                self._is_ready = self._connection.recv()
+            except (EOFError, ConnectionResetError):
+                raise RuntimeError(
+                    f"a worker process could not start ({how_it_died(self._process)}); "
+                    'a script needs `if __name__ == "__main__":` around what it runs'
+                ) from None
+        return self._is_ready
+
+    def run(self, make: bytes, part: Part) -> Iterator[int]:
         try:
-            self._connection.send((made if made != self._made else None, part))
-            self._made = made
-            while True:
+            self._connection.send((make if make != self._made else None, part))
+            self._made = make
+            while self._connection.poll(self._item_timeout_s):
                 event = self._connection.recv()
-                if isinstance(event, BaseException):
+                if event is None:
+                    return
+                if isinstance(event, Exception):
                     raise event
                 yield event
-                if isinstance(event, PartReport):
-                    return
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            self._process.join(timeout=5)
-            raise WorkerDied(_how_it_died(self._process.exitcode)) from None
+            raise WorkerDied(how_it_died(self._process)) from None
+        raise WorkerDied(f"nothing finished for {self._item_timeout_s:g} s")
 
     def close(self) -> None:
-        self._connection.close()
-        self._process.join(timeout=1)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        # Not the connection: another thread may be reading from it.
+        self._process.kill()
+        self._process.join()
 
 
-def _serve(connection: Connection, cpus: int, gpus: float, device: int) -> None:
-    """The worker process: parts in, progress and reports out, until the other end closes."""
+def _serve(connection: Connection, cpus: int, device: str | None) -> None:
+    """The worker process: parts in; rows finished, None at the end of a part, and exceptions out."""
+    end_with_parent()
     set_threads(cpus)
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(device)
-    mapper: Mapper | None = None
-    while True:
-        try:
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    mapper: Any = None
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the other end is gone
+        connection.send(True)
+        while True:
             made, part = connection.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            if made is not None:
-                mapper = pickle.loads(made)()
-            assert mapper is not None
-            for event in map_part(mapper, part):
-                connection.send(event)
-        except BrokenPipeError:
-            return
-        except KeyboardInterrupt:
-            return
-        except BaseException as error:
-            connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
+            try:
+                if made is not None:
+                    mapper = None  # the last stage's model goes before this one's comes
+                    mapper = pickle.loads(made)()
+                for rows in map_part(mapper, part):
+                    connection.send(rows)
+                connection.send(None)
+            except Exception as error:
+                connection.send(portable(error, "a worker"))
 
 
-def set_threads(cpus: int) -> None:
-    """Give this process ``cpus`` threads, in what is loaded and in what will be.
+def _visible_devices() -> list[str]:
+    """The GPUs this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch
 
-    Two torch processes with two threads each on two cores were measured ten times slower than with one each.
-    """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-        os.environ[name] = str(cpus)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    pa.set_cpu_count(cpus)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(cpus)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _rank(loop: Callable[[Any], None], config: Any, rank: int, world_size: int, port: int) -> None:
-    set_threads(max(1, (os.cpu_count() or 1) // world_size))
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(world_size),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
-    loop(config)
-
-
-_devices = iter(range(sys.maxsize))
-
-
-def _next_device() -> int:
-    """The GPUs in turn. Asks the driver without opening a context in this process."""
-    count = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or 1
-    return next(_devices) % count
-
-
-def _how_it_died(exitcode: int | None) -> str:
-    if exitcode is None:
-        return "no exit status"
-    return f"signal {-exitcode}" if exitcode < 0 else f"exit status {exitcode}"
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(i) for i in range(count)]

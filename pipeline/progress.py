@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 CONSOLE = Console(stderr=True, highlight=False)
 LINE_EVERY_S = 10.0
+_TITLE = ContextVar("title", default="map")
 
 
 class Counter:
@@ -71,6 +73,20 @@ def counting(name: str, total: int, unit: str = "items", done: int = 0) -> Itera
         bar.add_task(name, total=total, completed=done, rate="", note="")
         counter._bar = bar
         yield counter
+
+
+@contextmanager
+def titled(title: str) -> Iterator[None]:
+    """What ``current_title`` says while the block runs: the node or stage that is at work."""
+    token = _TITLE.set(title)
+    try:
+        yield
+    finally:
+        _TITLE.reset(token)
+
+
+def current_title() -> str:
+    return _TITLE.get()
 
 
 def say(text: str) -> None:

@@ -91,6 +91,8 @@ def fields_as_json(value: Any) -> Any:
         return [fields_as_json(v) for v in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 20 and 20.0 are one value, and one key
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a field's value must be plain data or a dataclass, not {type(value).__name__}: {value!r}")

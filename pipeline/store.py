@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,6 +64,12 @@ class Artifact:
         """All parts as one table. For tables known to be small; large ones are read part by part."""
         return pa.concat_tables(read_part(p, columns) for p in self.parts)
 
+    @property
+    def schema(self) -> pa.Schema | None:
+        """The schema of the parts; None for an artifact without parts."""
+        parts = self.parts
+        return part_schema(parts[0]) if parts else None
+
     def rows(self) -> int:
         return sum(part_rows(p) for p in self.parts)
 
@@ -83,8 +89,8 @@ class Store:
         return Artifact(self.root / f"{stage_name}-{key}", key)
 
     @contextmanager
-    def lock(self, artifact: Artifact) -> Iterator[bool]:
-        """Hold the right to write ``artifact``; yields whether another run had to be waited for.
+    def lock(self, artifact: Artifact, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the right to write ``artifact``; calls ``waiting`` once where another run has it.
 
         The lock belongs to the process and goes with it, also by SIGKILL.
         """
@@ -93,12 +99,11 @@ class Store:
         lock = FileLock(folder / f"{artifact.path.name}.lock")
         try:
             lock.acquire(timeout=0)
-            waited = False
         except Timeout:
+            waiting()
             lock.acquire(poll_interval=0.2)
-            waited = True
         try:
-            yield waited
+            yield
         finally:
             lock.release()
 
@@ -140,6 +145,12 @@ def part_rows(path: Path) -> int:
     if path.suffix == ".arrow":
         return int(read_part(path).num_rows)
     return int(pq.read_metadata(path).num_rows)
+
+
+def part_schema(path: Path) -> pa.Schema:
+    if path.suffix == ".arrow":
+        return pa.ipc.open_file(pa.memory_map(str(path))).schema
+    return pq.read_schema(path)
 
 
 def part_metadata(path: Path) -> dict[bytes, bytes]:

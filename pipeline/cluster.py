@@ -1,0 +1,247 @@
+"""Runs a graph on Ray: on the cluster that this process is a job of, on one started by hand, or on its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from pipeline.errors import UserError
+from pipeline.executor import Executor, Mapper, MapReport, Resources
+from pipeline.parts import Part, map_part, portable
+from pipeline.process import set_threads
+from pipeline.workers import WorkerDied, WorkerPool, run_map
+
+
+@dataclass
+class RayExecutor(Executor):
+    """Runs mappers on a pool of Ray actors and training loops with Ray Train.
+
+    Paths go to the actors as they are: artifacts lie on a file system that every node sees, at the same path. The
+    driver asks for no core and no GPU.
+    """
+
+    workers: int | None = None
+    """Actors for map stages; None for as many as the cluster's cores or GPUs hold."""
+    train_workers: int = 1
+    """Workers a training loop is spread over; each takes a GPU where there are any, else its share of the cores."""
+    max_error_rate: float = 0.5
+    """Share of a stage's items that may fail before the stage does."""
+    item_timeout_s: float | None = None
+    """See ``LocalExecutor.item_timeout_s``."""
+    address: str | None = None
+    """Of the cluster. None finds the one that this process is a job of (``RAY_ADDRESS``), or that was started on this
+    machine, and else starts one here that ends with this process."""
+    _pool: tuple[Resources, WorkerPool] | None = field(default=None, init=False, repr=False)
+    _connected: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"workers must be 1 or more on Ray, not {self.workers}")
+        if self.train_workers < 1:
+            raise UserError(f"train_workers must be 1 or more, not {self.train_workers}")
+
+    def map(
+        self,
+        make: Callable[[], Mapper],
+        parts: Sequence[Sequence[Path | pa.Table]],
+        out: Path,
+        *,
+        schema: pa.Schema,
+        by: str | None = None,
+        resources: Resources = Resources(),
+        suffix: str = ".parquet",
+    ) -> MapReport:
+        def run_parts(to_do: list[Part], advance: Callable[[int], None]) -> None:
+            pool = self._workers_with(resources)
+            # In a list Ray passes the reference on, and each actor fetches what it stands for once.
+            pool.run([ray.put(make)], to_do, advance)
+
+        return run_map(parts, out, schema, by, suffix, self.max_error_rate, run_parts)
+
+    def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:
+        from ray.train import RunConfig, ScalingConfig, WorkerGroupError
+        from ray.train.torch import TorchTrainer
+
+        self._connect()
+        self._close_pool()  # idle actors hold the cores and GPUs that the ranks need
+        each = self._rank(resources)
+
+        def run_rank() -> None:
+            set_threads(each.cpus)
+            try:
+                loop(config)
+            except Exception as error:
+                raise portable(error, f"training worker {os.environ['RANK']}") from None
+
+        scaling = ScalingConfig(
+            num_workers=self.train_workers,
+            use_gpu=each.gpus > 0,
+            resources_per_worker={"CPU": each.cpus} | ({"GPU": each.gpus} if each.gpus else {}),
+        )
+        os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # the loop's relative paths mean what they mean elsewhere
+        with tempfile.TemporaryDirectory() as storage, _own_interrupt():
+            try:
+                TorchTrainer(
+                    run_rank, scaling_config=scaling, run_config=RunConfig(name="fit", storage_path=storage)
+                ).fit()
+            except WorkerGroupError as error:
+                rank, failure = min(error.worker_failures.items(), key=itemgetter(0))
+                raise _raised_by(rank, failure) from None
+
+    def close(self) -> None:
+        """End the actors, and the cluster if it was started here."""
+        self._close_pool()
+        if self._connected:
+            ray.shutdown()
+            self._connected = False
+
+    def __enter__(self) -> RayExecutor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _connect(self) -> None:
+        if ray.is_initialized():
+            return
+        try:
+            ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise UserError(f"no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')}: {error}") from None
+        self._connected = True
+
+    def _workers_with(self, resources: Resources) -> WorkerPool:
+        self._connect()
+        nodes, gpus = _nodes(resources)
+        each = Resources(min(resources.cpus, int(max(n["CPU"] for n in nodes))), gpus)
+        if self._pool is None or self._pool[0] != each:
+            self._close_pool()
+
+            def start(slot: int) -> RayWorker:
+                return RayWorker(each, self.item_timeout_s)
+
+            self._pool = each, WorkerPool(start, self.workers or _places(nodes, each))
+        return self._pool[1]
+
+    def _rank(self, resources: Resources) -> Resources:
+        """What a training worker gets; without GPUs, the most cores of which the nodes hold enough workers."""
+        nodes, gpus = _nodes(resources)
+        for cpus in [resources.cpus] if gpus else range(int(max(n["CPU"] for n in nodes)), 0, -1):
+            if _places(nodes, Resources(cpus, gpus)) >= self.train_workers:
+                return Resources(cpus, gpus)
+        raise UserError(f"the Ray cluster does not hold {self.train_workers} training workers with {resources}")
+
+    def _close_pool(self) -> None:
+        if self._pool is not None:
+            self._pool[1].close()
+            self._pool = None
+
+
+class MapActor:
+    """The worker process on a node of the cluster."""
+
+    def __init__(self, cpus: int) -> None:
+        set_threads(cpus)
+        self._made: list[Any] | None = None
+        self._mapper: Any = None
+
+    def ready(self) -> bool:
+        return True
+
+    def run(self, make: list[Any], part: Part) -> Iterator[int | Exception]:
+        try:
+            if make != self._made:
+                self._mapper = None  # the last stage's model goes before this one's comes
+                self._made, self._mapper = make, ray.get(make[0])()
+            yield from map_part(self._mapper, part)
+        except Exception as error:
+            yield portable(error, "a worker")
+
+
+class RayWorker:
+    """An actor that runs parts; see ``pipeline.workers.Worker``. Ray is told never to restart it or try again."""
+
+    def __init__(self, resources: Resources, item_timeout_s: float | None) -> None:
+        actor = ray.remote(MapActor).options(
+            num_cpus=resources.cpus, num_gpus=resources.gpus, max_restarts=0, max_task_retries=0
+        )
+        self._actor = cast(Any, actor.remote(resources.cpus))
+        self._item_timeout_s = item_timeout_s
+        self._started = self._actor.ready.remote()
+
+    def ready(self, timeout_s: float) -> bool:
+        started, _ = ray.wait([self._started], timeout=timeout_s)
+        return bool(started) and bool(ray.get(self._started))
+
+    def run(self, make: list[Any], part: Part) -> Iterator[int]:
+        try:
+            events = self._actor.run.options(num_returns="streaming").remote(make, part)
+            while ray.wait([events], timeout=self._item_timeout_s)[0]:
+                reference = next(events, None)
+                if reference is None:
+                    return
+                event = ray.get(reference)
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+        except RayTaskError:
+            raise
+        except RayError as error:
+            raise WorkerDied(str(error).partition("\n")[0]) from None
+        raise WorkerDied(f"nothing finished for {self._item_timeout_s:g} s")
+
+    def close(self) -> None:
+        ray.kill(self._actor)
+
+
+def _raised_by(rank: int, failure: Exception) -> Exception:
+    """What ``run_rank`` raised, out of Ray's wrapping; or that the worker is gone."""
+    raised = getattr(failure, "_base_exc", None)
+    if isinstance(raised, Exception):
+        return raised
+    died = RuntimeError(f"training worker {rank} died")
+    died.add_note(str(failure))
+    return died
+
+
+def _nodes(resources: Resources) -> tuple[list[dict[str, float]], float]:
+    """What the nodes that can hold a worker have, and the GPUs it gets: none where no node has as many as it asks."""
+    up = [n["Resources"] for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [{"GPU": 0.0, **n} for n in up if n.get("CPU", 0) >= 1]
+    if not nodes:
+        raise UserError("the Ray cluster has no node with cores")
+    with_gpus = [n for n in nodes if n["GPU"] >= resources.gpus]
+    return (with_gpus, resources.gpus) if with_gpus else (nodes, 0)
+
+
+def _places(nodes: Sequence[Mapping[str, float]], each: Resources) -> int:
+    """How many workers of that size the nodes hold."""
+    return sum(int(min(n["CPU"] // each.cpus, n["GPU"] // each.gpus if each.gpus else n["CPU"])) for n in nodes)
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Keep Ctrl-C a KeyboardInterrupt: Ray Train's handler turns it into exit status 0, and stays after training."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,145 @@
+"""One output part: the unit of work that goes to a worker, and what the worker does with it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import StageFailed, UserError
+from pipeline.executor import Mapper, Rejected
+from pipeline.store import read_part, write_part
+
+ERROR_SCHEMA = pa.schema([("item", pa.string()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One output part: where its inputs are and how they are cut into items."""
+
+    index: int
+    inputs: tuple[Path | pa.Table, ...]
+    out: Path
+    schema: pa.Schema
+    suffix: str
+    """The part's format: ``.parquet`` or ``.arrow``."""
+    by: str | None
+    """See ``Executor.map``."""
+    careful: bool = False
+    """One item at a time, nothing ahead: whoever is running when the worker dies is the culprit."""
+    poisonous: tuple[tuple[int, str], ...] = ()
+    """Items by position that killed workers, with how they died."""
+
+    @property
+    def path(self) -> Path:
+        return self.out / f"part-{self.index:05d}{self.suffix}"
+
+    @property
+    def errors_path(self) -> Path:
+        return self.out / "errors" / f"part-{self.index:05d}.parquet"
+
+
+def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
+    """Write one part, yielding the rows of the first input finished at each step.
+
+    The part's errors are written before the part itself, so a part that is there has all of them.
+    """
+    tables = [read_part(i) if isinstance(i, Path) else i for i in part.inputs]
+    poisonous = dict(part.poisonous)
+    done: list[pa.Table] = []
+    errors: list[Rejected] = []
+    n_items: int | None = None
+
+    def call(item: Sequence[pa.Table]) -> None:
+        result = mapper(*item)
+        table, rejected = result if isinstance(result, tuple) else (result, [])
+        done.append(_cast(table, part.schema))
+        errors.extend(rejected)
+
+    if part.by is None and not part.careful:
+        try:
+            call(tables)
+        except Exception as error:
+            if len(tables) > 1:
+                raise RuntimeError(f"{part.path.name}: {_reason(error)} (several inputs need `by`)") from error
+        else:
+            n_items = tables[0].num_rows
+            yield n_items
+    if n_items is None:
+        items = list(cut(tables, part.by))
+        n_items = len(items)
+        prefetch = None if part.careful else getattr(mapper, "prefetch", None)
+        if prefetch and items:
+            prefetch(*items[0][1])
+        for position, (name, item) in enumerate(items):
+            if prefetch and position + 1 < len(items):
+                prefetch(*items[position + 1][1])
+            if position in poisonous:
+                errors.append(Rejected(name, poisonous[position]))
+            else:
+                try:
+                    call(item)
+                except Exception as error:
+                    errors.append(Rejected(name, _reason(error)))
+            yield item[0].num_rows
+    # In one chunk, so that the file's pages do not depend on whether the part was run whole or item by item.
+    table = pa.concat_tables(done).combine_chunks() if done else part.schema.empty_table()
+    if errors:
+        rows = [{"item": e.item, "reason": e.reason} for e in errors]
+        write_part(part.errors_path, pa.Table.from_pylist(rows, ERROR_SCHEMA))
+    else:
+        part.errors_path.unlink(missing_ok=True)
+    write_part(part.path, table.replace_schema_metadata({"items": str(n_items)}))
+
+
+def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple[pa.Table, ...]]]:
+    """Name and rows of every item, in the order of the first table."""
+    first = tables[0]
+    if by is None:
+        for row in range(first.num_rows):
+            yield str(first.column(0)[row].as_py()), (first.slice(row, 1),)
+        return
+    groups = [_group(table, by) for table in tables]
+    for value, rows in groups[0].items():
+        others = (g.get(value, t.slice(0, 0)) for g, t in zip(groups[1:], tables[1:], strict=True))
+        yield str(value), (rows, *others)
+
+
+def _group(table: pa.Table, by: str) -> dict[object, pa.Table]:
+    """The rows of each value of ``by``, without a copy where they lie together."""
+    column = table[by].combine_chunks()
+    encoded = pc.dictionary_encode(column, null_encoding="encode")
+    codes = encoded.indices.to_numpy()
+    if (np.diff(codes) < 0).any():
+        table = table.take(np.argsort(codes, kind="stable"))
+    values = encoded.dictionary.to_pylist()
+    ends = np.cumsum(np.bincount(codes, minlength=len(values)))
+    starts = [0, *ends[:-1]]
+    return {v: table.slice(s, e - s) for v, s, e in zip(values, starts, ends, strict=True)}
+
+
+def portable(error: Exception, where: str) -> Exception:
+    """``error`` as one that can go to another process, with the traceback of this one as a note."""
+    if isinstance(error, (UserError, StageFailed)):
+        return type(error)(str(error))
+    failure = RuntimeError(f"{where} failed: {type(error).__name__}: {error}")
+    failure.add_note(f"There:\n{''.join(traceback.format_exception(error))}")
+    return failure
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    missing = [n for n in schema.names if n not in table.column_names]
+    if missing:
+        raise TypeError(f"the mapper's table lacks {', '.join(missing)}")
+    return table.select(schema.names).cast(schema)
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    plain = isinstance(error, (ValueError, OSError)) and text
+    return text if plain else f"{type(error).__name__}: {text}" if text else type(error).__name__
