@@ -1,0 +1,58 @@
+"""A tiny run of every stage: made on all executors (tests/pipeline/test_executor.py) and guarded (tests/golden)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import Artifact, Stage
+from pipeline.store import MANIFEST, write_json, write_part
+from tests.pipeline import toys
+
+Inputs = Mapping[str, Artifact]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stage on a tiny fixture."""
+
+    name: str
+    build: Callable[[Path], tuple[Stage, Inputs]]
+    """Makes the inputs in an empty directory."""
+    tolerance: float = 0.0
+    """How far floats may be from the golden ones, relative to their root mean square; 0 means exactly equal. For
+    stages whose floats depend on the machine's matrix products."""
+    leave_out: tuple[str, ...] = ()
+    """Columns and files (patterns) that the golden guard does not look at: paths into that directory, times."""
+
+
+def artifact(folder: Path, table: pa.Table, parts: int = 2, suffix: str = ".parquet") -> Artifact:
+    """``table`` as a finished artifact of so many parts."""
+    for i in range(parts):
+        start, end = (table.num_rows * k // parts for k in (i, i + 1))
+        write_part(folder / f"part-{i:05d}{suffix}", table.slice(start, end - start))
+    write_json(folder / MANIFEST, {"key": folder.name})
+    return Artifact(folder, folder.name)
+
+
+def numbers(folder: Path, name: str = "numbers") -> Artifact:
+    groups, rows = 8, 5
+    x = np.random.default_rng(len(name)).normal(size=groups * rows)
+    return artifact(folder / name, pa.table({"group": np.repeat([f"g{i}" for i in range(groups)], rows), "x": x}))
+
+
+CASES = [
+    Case("draw numbers", lambda folder: (toys.DrawNumbers(groups=3, rows=2, parts=2), {})),
+    Case("square numbers", lambda folder: (toys.SquareNumbers(), {"numbers": numbers(folder)})),
+    Case("square whole parts", lambda folder: (toys.SquareNumbers(whole=True), {"numbers": numbers(folder)})),
+    Case("square good numbers", lambda folder: (toys.SquareNumbers(at=("g3",)), {"numbers": numbers(folder)})),
+    Case(
+        "sum groups",
+        lambda folder: (toys.SumGroups(), {"numbers": numbers(folder), "squares": numbers(folder, "squares")}),
+        tolerance=1e-9,
+    ),
+]

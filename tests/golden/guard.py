@@ -1,0 +1,115 @@
+"""The guard of ``version``: what a stage writes on its case changes only when the stage's version does.
+
+``outputs.json`` holds for every case of tests/cases.py the stage, its version, a digest of what it wrote, and, where
+the case has a tolerance, a few figures of each float column instead of its bits. Contents are compared and not
+files, which change with the library that writes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from safetensors.torch import load_file
+
+from pipeline import Artifact, Stage
+from pipeline.store import MANIFEST, part_rows
+from tests.cases import Case
+
+OUTPUTS = Path(__file__).with_name("outputs.json")
+UPDATE = "pytest tests/golden --update-golden"
+
+
+def describe(case: Case, stage: Stage, artifact: Artifact) -> dict[str, Any]:
+    """The entry of a case: parts by column, safetensors by tensor, other files by their bytes."""
+    digest = hashlib.sha256()
+    floats: dict[str, list[float]] = {}
+    for name, values in _contents(artifact):
+        if any(fnmatch(name, pattern) for pattern in case.leave_out):
+            continue
+        if isinstance(values, np.ndarray) and case.tolerance:
+            digest.update(f"{name} {values.shape}".encode())
+            floats[name] = _figures(values)
+        else:
+            digest.update(f"{name} {values.tolist() if isinstance(values, np.ndarray) else values!r}".encode())
+    return {"stage": type(stage).__name__, "version": stage.version, "digest": digest.hexdigest(), "floats": floats}
+
+
+def difference(case: Case, known: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """What of the content differs, or None."""
+    if known["digest"] != now["digest"] or known["floats"].keys() != now["floats"].keys():
+        return "its digest"
+    for name, figures in now["floats"].items():
+        size = max(known["floats"][name][1], 1e-30)
+        if not np.allclose(figures, known["floats"][name], rtol=0, atol=case.tolerance * size):
+            return f"{name}: {figures} instead of {known['floats'][name]}"
+    return None
+
+
+def check(case: Case, known: dict[str, Any] | None, now: dict[str, Any], update: bool) -> bool:
+    """Whether ``now`` is to be written into outputs.json. AssertionError where code and version disagree."""
+    if known is None or known["stage"] != now["stage"] or known["version"] != now["version"]:
+        assert update, f"{case.name}: new, or its version was raised; run `{UPDATE}`"
+        return True
+    changed = difference(case, known, now)
+    assert changed is None, (
+        f"{now['stage']} writes something else than it did, but its version is still {now['version']} ({changed}). "
+        f"If that is meant, raise `version` in the class, then run `{UPDATE}`"
+    )
+    return False
+
+
+def load() -> dict[str, Any]:
+    outputs: dict[str, Any] = json.loads(OUTPUTS.read_text()) if OUTPUTS.is_file() else {}
+    return outputs
+
+
+def save(outputs: dict[str, Any]) -> None:
+    OUTPUTS.write_text(json.dumps(dict(sorted(outputs.items())), indent=1) + "\n")
+
+
+def _contents(artifact: Artifact) -> Iterator[tuple[str, Any]]:
+    """Names and values, floats as arrays."""
+    if artifact.parts:
+        table = artifact.read()
+        yield "rows by part", [part_rows(p) for p in artifact.parts]
+        for name in table.column_names:
+            yield from _column(name, table[name].combine_chunks())
+    if (rejected := artifact.errors()) is not None:
+        yield "errors", rejected["item"].to_pylist()
+    for path in sorted(artifact.path.rglob("*")):
+        name = path.relative_to(artifact.path).as_posix()
+        if path.suffix == ".safetensors":
+            for tensor, values in sorted(load_file(path).items()):
+                plain = values.float().numpy() if values.is_floating_point() else values.tolist()
+                yield f"{name} {tensor} {values.dtype}", plain
+        elif path.is_file() and path.suffix not in (".parquet", ".arrow") and path.name != MANIFEST:
+            yield name, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _column(name: str, column: pa.Array) -> Iterator[tuple[str, Any]]:
+    yield f"{name} type", str(column.type)
+    is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    flat = column.flatten() if is_list else column
+    if pa.types.is_floating(flat.type) and not flat.null_count and not column.null_count:
+        if is_list:
+            yield f"{name} lengths", pc.list_value_length(column).to_pylist()
+        yield name, flat.to_numpy(zero_copy_only=False)
+    else:
+        yield name, column.to_pylist()
+
+
+def _figures(values: np.ndarray) -> list[float]:
+    """Mean, root mean square and a projection that notices an exchange of values."""
+    flat = values.astype(np.float64).ravel()
+    if flat.size == 0:
+        return [0.0, 0.0, 0.0]
+    wave = np.cos(np.arange(flat.size))
+    return [float(flat.mean()), float(np.sqrt((flat**2).mean())), float((flat * wave).mean())]
