@@ -1,0 +1,160 @@
+"""One vocabulary for words and visual words: text first, then the joining word ``[>]``, then the leaves of a codebook.
+
+A visual word is an ordinary entry of the WordPiece vocabulary whose name shows its path in the tree,
+``<v:3.0.11.7>``. BERT's pre-tokenizer cuts at every punctuation mark, so what is looked up in the vocabulary never
+holds one beside another character, while ``[>]`` and every visual word do: no text can produce them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+JOIN = "[>]"
+"""Stands between the words and the visual words of a sequence."""
+_VISUAL = re.compile(r"<v:(\d+(?:\.\d+)*)>")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The ids of a tokenizer. One without visual words (a plain BERT's) has ``n_visual`` = 0."""
+
+    n_text: int
+    """Ids below are the text encoder's own."""
+    branching: int
+    depth: int
+    """The codebook's: branching ** depth visual words; both 0 where there are none."""
+    pad: int
+    cls: int
+    sep: int
+    mask: int
+    tokenizer: PreTrainedTokenizerBase = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """Read from a tokenizer: the name of its last word, the codebook's last leaf, tells all."""
+        n_words = len(tokenizer)
+        path = visual_path(str(tokenizer.convert_ids_to_tokens(n_words - 1)))
+        branching, depth = (path[-1] + 1, len(path)) if path else (0, 0)
+        return cls(
+            n_text=n_words - branching**depth - 1 if path else n_words,
+            branching=branching,
+            depth=depth,
+            pad=tokenizer.pad_token_id,
+            cls=tokenizer.cls_token_id,
+            sep=tokenizer.sep_token_id,
+            mask=tokenizer.mask_token_id,
+            tokenizer=tokenizer,
+        )
+
+    @property
+    def n_visual(self) -> int:
+        return self.branching**self.depth if self.depth else 0
+
+    @property
+    def join(self) -> int:
+        """The id of ``[>]``."""
+        return self.n_text
+
+    @property
+    def first_visual(self) -> int:
+        """The id of visual word 0; the others follow in order."""
+        return self.n_text + 1
+
+    def visual_ids(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Ids [n] int64 of a codebook's tokens [n]. ValueError where one is no leaf of this codebook."""
+        numbers = np.asarray(tokens, np.int64)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.n_visual:
+            raise ValueError(
+                f"visual word {numbers.max()}, but the tokenizer has {self.n_visual}: "
+                "extend the encoder with the codebook that made the tokens"
+            )
+        return numbers + self.first_visual
+
+    def visual_tokens(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """A codebook's tokens [n] uint16 of the visual words among ``ids``."""
+        numbers = np.asarray(ids, np.int64)
+        return (numbers[numbers >= self.first_visual] - self.first_visual).astype(np.uint16)
+
+    def word(self, id_: int) -> str:
+        """What an id stands for: a wordpiece, ``[>]`` or a visual word."""
+        return str(self.tokenizer.convert_ids_to_tokens(int(id_)))
+
+
+def visual_word(token: int, branching: int, depth: int) -> str:
+    """The name of a codebook's token: its digits in base ``branching``, which are its path from the root."""
+    digits = [token // branching**level % branching for level in reversed(range(depth))]
+    return f"<v:{'.'.join(map(str, digits))}>"
+
+
+def visual_path(word: str) -> tuple[int, ...]:
+    """The path of a visual word's name; empty for any other word."""
+    match = _VISUAL.fullmatch(word)
+    return tuple(map(int, match[1].split("."))) if match else ()
+
+
+def extend_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, branching: int, depth: int, directory: Path
+) -> PreTrainedTokenizerBase:
+    """Write ``tokenizer`` into ``directory`` with ``[>]`` and all visual words appended; returns it loaded from there.
+
+    The words go into the WordPiece vocabulary itself: as added tokens 20,737 of them would be searched for in every
+    text, and found. ValueError for a tokenizer that is not BERT's WordPiece or has visual words already.
+    """
+    from transformers import AutoTokenizer
+
+    state = _wordpiece_state(tokenizer)
+    vocabulary = state["model"]["vocab"]
+    for token in state["added_tokens"]:
+        vocabulary.setdefault(token["content"], token["id"])
+    n_text = len(vocabulary)
+    if sorted(vocabulary.values()) != list(range(n_text)):
+        raise ValueError(f"its {n_text} words are not numbered from 0 to {n_text - 1}")
+    new = [JOIN, *(visual_word(token, branching, depth) for token in range(branching**depth))]
+    known = [word for word in new if word in vocabulary]
+    if known:
+        raise ValueError(f"its vocabulary holds '{known[0]}' already: give the encoder from before it was extended")
+    vocabulary |= {word: n_text + i for i, word in enumerate(new)}
+    tokenizer.save_pretrained(directory)
+    # Sentence encoders ship with a length they cut and pad to; what is cut is for the tasks to say.
+    _write_json(directory / "tokenizer.json", state | {"truncation": None, "padding": None})
+    words = sorted(vocabulary, key=vocabulary.__getitem__)
+    (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+    settings = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+    of_the_source = {
+        "is_local",
+        "local_files_only",
+        "max_length",
+        "pad_to_multiple_of",
+        "stride",
+        "truncation_strategy",
+    }
+    _write_json(directory / "tokenizer_config.json", {k: v for k, v in settings.items() if k not in of_the_source})
+    return AutoTokenizer.from_pretrained(str(directory))
+
+
+def _wordpiece_state(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What tokenizer.json holds. ValueError unless it is WordPiece behind BERT's pre-tokenizer."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    state: dict[str, Any] = json.loads(backend.to_str()) if backend is not None else {}
+    model, cutter = ((state.get(part) or {}).get("type") for part in ("model", "pre_tokenizer"))
+    if (model, cutter) != ("WordPiece", "BertPreTokenizer"):
+        raise ValueError(
+            f"its tokenizer is {model or type(tokenizer).__name__} behind {cutter or 'nothing'}, not BERT's WordPiece: "
+            "models of the types bert, distilbert, electra, mpnet, convbert, ernie, megatron-bert and squeezebert have "
+            "that, RoBERTa, DeBERTa and ModernBERT have not"
+        )
+    return state
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
