@@ -1,0 +1,138 @@
+"""A pretrained encoder of the BERT kind with a task's head on top, as one directory on disk.
+
+The directory is a Hugging Face one, so ``AutoModel`` and ``AutoTokenizer`` load it; the head lies beside the encoder
+as ``head.safetensors`` and the task as ``task.json``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+if TYPE_CHECKING:
+    from models.tasks.task import Batch, Task
+
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
+
+HEAD = "head.safetensors"
+TASK = "task.json"
+
+
+@dataclass
+class Encoded:
+    """What the encoder makes of a batch. B sequences, L positions, D the encoder's width."""
+
+    last_BLD: Tensor
+    layers: tuple[Tensor, ...]
+    """The embeddings' output and every layer's, each [B, L, D]; empty unless the task asks for them."""
+    pooled_BD: Tensor | None
+    """BERT's pooler on [CLS]; None for an encoder without one."""
+    word_logits: Callable[[Tensor], Tensor] | None
+    """[n, D] -> [n, words]: the masked language model's output layer; None unless the task predicts words."""
+
+
+class TaskModel(nn.Module):
+    """An encoder and a task's head."""
+
+    def __init__(self, pretrained: PreTrainedModel, task: Task, seed: int) -> None:
+        super().__init__()
+        self.pretrained = pretrained
+        self.task = task
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = task.head(pretrained.config)
+        known = inspect.signature(self.encoder.forward).parameters
+        self._takes_token_types = "token_type_ids" in known
+
+    @classmethod
+    def start(cls, directory: str | Path, task: Task, seed: int) -> TaskModel:
+        """The encoder of ``directory`` (or a hub name) with a fresh head, initialised from ``seed``."""
+        return cls(_load_pretrained(directory, task, seed), task, seed)
+
+    @classmethod
+    def load(cls, directory: str | Path, task: Task | None = None) -> TaskModel:
+        """A trained model. ``task`` replaces the saved one; its head must have the same shape."""
+        model = cls.start(directory, task or load_task(directory), seed=0)
+        model.head.load_state_dict(load_file(Path(directory) / HEAD))
+        return model
+
+    def save(self, directory: Path) -> None:
+        """Write config, encoder, head and task; the tokenizer is copied by who knows where it lies."""
+        self.pretrained.save_pretrained(directory)
+        save_file({k: v.contiguous() for k, v in self.head.state_dict().items()}, directory / HEAD)
+        (directory / TASK).write_text(json.dumps(task_as_json(self.task), indent=2) + "\n")
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        return self.pretrained.base_model
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.pretrained.parameters()).device
+
+    def forward(self, batch: Batch) -> Encoded:
+        extra: dict[str, Any] = {"token_type_ids": batch.token_type_ids_BL} if self._takes_token_types else {}
+        output = self.encoder(
+            input_ids=batch.input_ids_BL,
+            attention_mask=batch.attention_mask_BL,
+            output_hidden_states=self.task.all_layers,
+            **extra,
+        )
+        return Encoded(
+            last_BLD=output.last_hidden_state,
+            layers=tuple(output.hidden_states) if self.task.all_layers else (),
+            pooled_BD=getattr(output, "pooler_output", None),
+            word_logits=self.word_logits if self.task.masked_lm else None,
+        )
+
+    def word_logits(self, hidden_nD: Tensor) -> Tensor:
+        """The masked language model's own output layer on hidden states of any positions: [n, words]."""
+        model: Any = self.pretrained
+        if hasattr(model, "cls"):  # BERT, MobileBERT
+            return model.cls(hidden_nD)
+        if hasattr(model, "lm_head"):  # MPNet, RoBERTa
+            return model.lm_head(hidden_nD)
+        if hasattr(model, "generator_lm_head"):  # ELECTRA
+            return model.generator_lm_head(model.generator_predictions(hidden_nD))
+        hidden_nD = model.activation(model.vocab_transform(hidden_nD))  # DistilBERT
+        return model.vocab_projector(model.vocab_layer_norm(hidden_nD))
+
+
+def _load_pretrained(directory: str | Path, task: Task, seed: int) -> PreTrainedModel:
+    kind = AutoModelForMaskedLM if task.masked_lm else AutoModel
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # layers that the checkpoint lacks (a pooler) start from the seed
+        return kind.from_pretrained(str(directory), dtype=torch.float32)
+
+
+def task_as_json(task: Task) -> dict[str, Any]:
+    """The task's class by module and name, and its fields."""
+    return {
+        "class": f"{type(task).__module__}.{type(task).__qualname__}",
+        "fields": {f.name: getattr(task, f.name) for f in dataclasses.fields(task)},
+    }
+
+
+def load_task(directory: str | Path) -> Task:
+    """The task that a model directory was trained for. ValueError where it has none."""
+    path = Path(directory) / TASK
+    if not path.is_file():
+        raise ValueError(f"{directory}: not a trained model (it has no {TASK})")
+    saved = json.loads(path.read_text())
+    module, _, name = saved["class"].rpartition(".")
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["fields"].items()}
+    task: Task = getattr(importlib.import_module(module), name)(**fields)
+    return task

@@ -1,0 +1,119 @@
+"""What separates one recipe from another: how rows become examples, the head, the loss, the answers, the metric."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from models.encoder import Encoded
+from models.vocabulary import Vocabulary
+
+Row = Mapping[str, Any]
+
+
+@dataclass
+class Batch:
+    """Padded examples on their way to the encoder.
+
+    Shape suffixes: B sequences, L positions; what ``labels`` holds is between a task's ``collate`` and its ``loss``.
+    """
+
+    input_ids_BL: Tensor
+    attention_mask_BL: Tensor
+    token_type_ids_BL: Tensor
+    labels: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    """How many terms each part of the loss sums here. The loop adds them up over micro-batches and workers, so that
+    a mean is over the whole global batch however that is cut."""
+    examples: Sequence[Row] = ()
+    """The examples themselves, for what predictions are to say about them."""
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(
+            self.input_ids_BL.to(device, non_blocking=True),
+            self.attention_mask_BL.to(device, non_blocking=True),
+            self.token_type_ids_BL.to(device, non_blocking=True),
+            {name: tensor.to(device, non_blocking=True) for name, tensor in self.labels.items()},
+            self.counts,
+            self.examples,
+        )
+
+
+class Examples(Protocol):
+    """Encoded examples by position, in the order of the rows they come from. Memory-mapped, not in memory."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """A recipe. Frozen, plain fields only: it is a field of stages and is saved beside the model as JSON."""
+
+    columns: ClassVar[tuple[str, ...]]
+    """What its rows must have."""
+    example_schema: ClassVar[pa.Schema]
+    """The columns of an example. ``length`` (tokens, for grouping) and ``split`` are always among them."""
+    prediction_schema: ClassVar[pa.Schema]
+    """The columns of an answer."""
+    masked_lm: ClassVar[bool] = False
+    """Whether it predicts words: its encoder is then loaded with the masked language model's output layer."""
+
+    loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
+    """The parts of the loss: the names that ``loss`` returns and every batch's ``counts`` has."""
+    all_layers: ClassVar[bool] = False
+    """Whether its head reads every layer of the encoder."""
+
+    @abstractmethod
+    def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+        """One row to its examples: none, one, or several windows. ValueError says what is wrong with the row."""
+
+    def draw(self, examples: Examples, index: int, rng: np.random.Generator, vocabulary: Vocabulary) -> dict[str, Any]:
+        """The example at ``index`` as training sees it this time: masks, neighbours, negatives come from ``rng``."""
+        return examples[index]
+
+    def lay_out(self, example: Row, vocabulary: Vocabulary) -> dict[str, Any]:
+        """The example as prediction sees it: nothing random."""
+        return dict(example)
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
+        """Drawn or laid-out examples to one padded batch."""
+
+    @abstractmethod
+    def head(self, config: PreTrainedConfig) -> nn.Module:
+        """The layers on top of the encoder, freshly initialised from the global generator."""
+
+    @abstractmethod
+    def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
+        """The parts of the loss, each a weighted sum over this batch divided by its entry of ``totals``."""
+
+    @abstractmethod
+    def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """A readable answer for each laid-out example."""
+
+    def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """What ``metrics`` needs of each drawn example; the answers themselves unless a task says otherwise."""
+        return self.predict(head, encoded, batch, vocabulary)
+
+    @abstractmethod
+    def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
+        """The field's official figures from the rows of ``evaluate``."""
+
+
+def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
+    """Integer sequences to one tensor [len(sequences), longest], filled up with ``value`` on the right."""
+    longest = max(len(s) for s in sequences)
+    out = np.full((len(sequences), longest), value, np.int64)
+    for row, sequence in zip(out, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return torch.from_numpy(out)

@@ -1,0 +1,77 @@
+"""The one Encode stage: rows to a task's examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from transformers import AutoTokenizer
+
+from models.tasks import Task
+from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline.progress import say
+from stages.examples import open_examples
+
+LOGGED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encode(Stage):
+    """Turn rows into a task's examples, once, in parallel parts.
+
+    In   rows, more (optional): tables with the task's columns; model: a directory with the tokenizer
+    Out  the task's example_schema, as Arrow files that training maps into memory
+
+    The first five examples are shown with tokens and ids. A row the task refuses is an error row.
+    """
+
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": (), "more": (), "model": ()}
+    optional: ClassVar[frozenset[str]] = frozenset({"more"})
+
+    task: Task
+    """Whose examples."""
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        sources = [inputs[name] for name in ("rows", "more") if name in inputs]
+        for source in sources:
+            missing = [c for c in self.task.columns if source.schema is None or c not in source.schema.names]
+            if missing:
+                raise UserError(f"{source.path} lacks {', '.join(missing)}, which {type(self.task).__name__} reads")
+        parts = [[part] for source in sources for part in source.parts]
+        make = partial(Encoder, self.task, inputs["model"].path)
+        executor.map(make, parts, out, schema=self.task.example_schema, suffix=".arrow")
+        self._show_first(out, inputs["model"].path)
+
+    def _show_first(self, out: Path, model: Path) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(str(model))
+        examples = open_examples(Artifact(out, "").parts)
+        for index in range(min(LOGGED, len(examples))):
+            for name, value in examples[index].items():
+                if hasattr(value, "tolist") and getattr(value, "ndim", 0):
+                    ids = value.tolist()
+                    say(f"example {index}  {name}: {' '.join(tokenizer.convert_ids_to_tokens(ids))}  {ids}")
+                else:
+                    say(f"example {index}  {name}: {value}")
+
+
+class Encoder:
+    """Rows in, examples out."""
+
+    def __init__(self, task: Task, model: Path) -> None:
+        self.task = task
+        self.tokenizer = AutoTokenizer.from_pretrained(str(model))
+
+    def __call__(self, rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        examples: list[dict[str, Any]] = []
+        rejected = []
+        for position, row in enumerate(rows.to_pylist()):
+            try:
+                examples += self.task.encode(row, self.tokenizer)
+            except ValueError as error:
+                first = row[self.task.columns[0]]
+                rejected.append(Rejected(f"{first}, row {position} of its part", str(error)))
+        return pa.Table.from_pylist(examples, self.task.example_schema), rejected

@@ -1,0 +1,55 @@
+"""A trained model over many examples, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer
+
+from models.encoder import Encoded, TaskModel
+from models.precision import best_device, has_fast_bf16
+from models.tasks import Batch, Row, Task
+from models.vocabulary import Vocabulary
+from stages.micro_batches import cut
+
+MICRO_BATCH_TOKENS = 8192
+
+Reader = Callable[[torch.nn.Module, Encoded, Batch, Vocabulary], list[dict[str, Any]]]
+"""A task's ``predict`` or ``evaluate``."""
+
+
+class Inference:
+    """A model with its tokenizer, on the best device of this machine, in the fastest number format.
+
+    Trained, or with ``trained=False`` the encoder of ``directory`` as it is, under a fresh head of ``task``.
+    """
+
+    def __init__(self, directory: Path, task: Task | None = None, trained: bool = True) -> None:
+        self.device = best_device()
+        model = TaskModel.load(directory, task) if trained or not task else TaskModel.start(directory, task, seed=0)
+        self.model = model.to(self.device).eval()
+        self.task = self.model.task
+        self.tokenizer = AutoTokenizer.from_pretrained(str(directory))
+        self.vocabulary = Vocabulary.of(self.tokenizer)
+        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bf16(self.device))
+
+    @torch.inference_mode()
+    def run(self, drawn: Sequence[Row], read: Reader) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+        """Cut drawn or laid-out examples into micro-batches; yields their positions and what ``read`` makes of them."""
+        for chunk in cut(np.array([len(e["input_ids"]) for e in drawn]), MICRO_BATCH_TOKENS):
+            batch = self.task.collate([drawn[i] for i in chunk], self.vocabulary).to(self.device)
+            with self._autocast:
+                yield chunk, read(self.model.head, self.model(batch), batch, self.vocabulary)
+
+    def predict(self, examples: Sequence[Row]) -> list[dict[str, Any]]:
+        """The task's answer to every encoded example, in their order."""
+        answers: list[dict[str, Any]] = [{}] * len(examples)
+        laid_out = [self.task.lay_out(e, self.vocabulary) for e in examples]
+        for chunk, rows in self.run(laid_out, self.task.predict):
+            for position, answer in zip(chunk, rows, strict=True):
+                answers[position] = answer
+        return answers

@@ -1,0 +1,131 @@
+"""Plain text, a sentence a line."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import pyarrow as pa
+
+from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline.store import listing_digest
+
+BLOCK_BYTES = 16 << 20
+"""A longer file is read by several workers, in blocks of whole lines."""
+PART_BYTES = 16 << 20
+"""Files are grouped into parts of at least this much."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSentences(Stage):
+    """Read plain-text files, a sentence a line, as segments without video: further text for the text-only regime.
+
+    Out  video_id str (the file), text str, tokens list<uint16> (empty), split str
+    """
+
+    writes: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("text", pa.string()),
+            ("tokens", pa.list_(pa.uint16())),
+            ("split", pa.string()),
+        ]
+    )
+
+    texts: str
+    """A text file, a folder (its .txt files, recursively) or a glob."""
+    split: str = "train"
+    """The split all of them belong to."""
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        parts = []
+        blocks: list[Block] = []
+        for block in self._blocks():
+            blocks.append(block)
+            if sum(b.end - b.start for b in blocks) >= PART_BYTES:
+                parts.append([_as_table(blocks)])
+                blocks = []
+        if blocks:
+            parts.append([_as_table(blocks)])
+        executor.map(partial(SentenceReader, self.split), parts, out, schema=self.writes)
+
+    def fingerprint(self) -> str:
+        return listing_digest(self._files())
+
+    def _files(self) -> list[Path]:
+        path = Path(self.texts)
+        if path.is_dir():
+            files = sorted(path.rglob("*.txt"))
+        elif path.is_file():
+            files = [path]
+        else:
+            files = sorted(map(Path, glob.glob(self.texts, recursive=True)))  # noqa: PTH207 - may be absolute
+        if not files:
+            raise UserError(f"{self.texts}: no text file there (give a file, a folder with .txt files, or a glob)")
+        return files
+
+    def _blocks(self) -> Iterator[Block]:
+        for path in self._files():
+            size = path.stat().st_size
+            for start in range(0, size, BLOCK_BYTES):
+                yield Block(str(path), start, min(size, start + BLOCK_BYTES))
+
+
+class Block(NamedTuple):
+    """Bytes [start, end) of a file."""
+
+    path: str
+    start: int
+    end: int
+
+
+def _as_table(blocks: list[Block]) -> pa.Table:
+    return pa.Table.from_pylist([b._asdict() for b in blocks])
+
+
+class SentenceReader:
+    """Blocks of files in, the lines that begin in them out."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+
+    def __call__(self, blocks: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        ids: list[str] = []
+        texts: list[str] = []
+        rejected = []
+        for block in blocks.to_pylist():
+            path = Path(block["path"])
+            for at, line in lines_that_begin_in(path, block["start"], block["end"]):
+                try:
+                    text = line.decode("utf-8").strip()
+                except UnicodeDecodeError:
+                    rejected.append(Rejected(path.name, f"{path}: the line at byte {at} is not UTF-8"))
+                    continue
+                if text:
+                    ids.append(path.name)
+                    texts.append(text)
+        n = len(texts)
+        table = pa.table(
+            {
+                "video_id": ids,
+                "text": texts,
+                "tokens": pa.array([[]] * n, pa.list_(pa.uint16())),
+                "split": [self.split] * n,
+            },
+            ReadSentences.writes,
+        )
+        return table, rejected
+
+
+def lines_that_begin_in(path: Path, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of the lines whose first byte lies in [start, end)."""
+    with path.open("rb") as file:
+        if start:
+            file.seek(start - 1)
+            file.readline()
+        while (at := file.tell()) < end and (line := file.readline()):
+            yield at, line

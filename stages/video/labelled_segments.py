@@ -1,0 +1,74 @@
+"""Labelled stretches of video with what was seen in them: visual words and the mean feature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import Artifact
+from pipeline.store import read_part
+
+
+@dataclass
+class LabelledSegment:
+    """One row of ReadSegments. ``tokens`` are the visual words of its clips, ``feature`` their mean [width]."""
+
+    video_id: str
+    start_s: float
+    end_s: float
+    verb: str
+    object: str
+    split: str
+    tokens: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))
+    feature: np.ndarray | None = None
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.verb, self.object
+
+
+def labelled_segments(
+    labels: Artifact, segments: Artifact, tokens: Artifact, features: Artifact
+) -> list[LabelledSegment]:
+    """The labelled segments that at least one clip lies in (its midpoint, or else the nearest one's).
+
+    Reads features part by part and keeps one mean a segment.
+    """
+    splits = dict(_pairs(segments, "video_id", "split"))
+    by_video: dict[str, list[LabelledSegment]] = {}
+    for row in labels.read().to_pylist():
+        if row["video_id"] in splits:
+            segment = LabelledSegment(**row, split=splits[row["video_id"]])
+            by_video.setdefault(segment.video_id, []).append(segment)
+    columns = ["video_id", "start_s", "end_s"]
+    for token_part, feature_part in zip(tokens.parts, features.parts, strict=True):
+        table = read_part(token_part, [*columns, "token"])
+        feature = vectors(read_part(feature_part, ["feature"])["feature"])
+        video_ids = np.asarray(table["video_id"])
+        middle = (np.asarray(table["start_s"]) + np.asarray(table["end_s"])) / 2
+        token = np.asarray(table["token"])
+        for video_id in dict.fromkeys(video_ids.tolist()):
+            rows = np.flatnonzero(video_ids == video_id)
+            for segment in by_video.get(video_id, ()):
+                inside = rows[(middle[rows] >= segment.start_s) & (middle[rows] < segment.end_s)]
+                if not len(inside):
+                    inside = rows[[np.argmin(np.abs(middle[rows] - (segment.start_s + segment.end_s) / 2))]]
+                segment.tokens = token[inside]
+                segment.feature = feature[inside].astype(np.float32).mean(0)
+    return [s for found in by_video.values() for s in found if s.feature is not None]
+
+
+def vectors(column: pa.ChunkedArray) -> np.ndarray:
+    """A fixed_size_list column as an array [rows, width]."""
+    array = column.combine_chunks()
+    return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
+
+
+def _pairs(artifact: Artifact, *columns: str) -> Iterable[tuple[str, str]]:
+    for part in artifact.parts:
+        table = read_part(Path(part), columns)
+        yield from zip(*(table[c].to_pylist() for c in columns), strict=True)

@@ -1,0 +1,226 @@
+"""Zero-shot action recognition: what the masks of a sentence say about a video (Sun et al. 2019, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from models.encoder import Encoded
+from models.tasks import Batch, VideoText
+from models.vocabulary import Vocabulary
+from pipeline import Artifact, Executor, Stage, UserError
+from pipeline.progress import say
+from pipeline.store import write_atomically, write_part
+from stages.inference import Inference
+from stages.video.labelled_segments import LabelledSegment, labelled_segments
+
+KINDS = ("verb", "object")
+SUPERVISED = "S3D, supervised"
+CHANCE = "chance"
+START = "BERT at the start, no video"
+PRIOR = "VideoBERT, no video (language prior)"
+CROSS_MODAL = "VideoBERT, with video"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShot(Stage):
+    """Name the verb and the object of labelled segments by filling a sentence's masks; Table 1 of the paper.
+
+    In   model: trained VideoBERT; start: the extended BERT it was trained from; labels, tokens, features, segments
+    Out  method, video_id, start_s, end_s, verb, object, unseen_pair bool, verb_ranked, object_ranked list<string>:
+         every label, the likeliest first; scores.md, the table
+
+    A label's score is the mean log-probability of its wordpieces, at as many masks. The methods: a logistic regression
+    on the mean S3D feature of the training videos' segments (supervised: the reference above), chance, the starting
+    BERT and the trained model without video, the trained model with it. Pairs of verb and object that no training
+    video shows are counted apart.
+    """
+
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "model": (),
+        "start": (),
+        "labels": ("video_id", "start_s", "end_s", "verb", "object"),
+        "tokens": ("video_id", "start_s", "end_s", "token"),
+        "features": ("video_id", "feature"),
+        "segments": ("video_id", "split"),
+    }
+    writes: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("method", pa.string()),
+            ("video_id", pa.string()),
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("verb", pa.string()),
+            ("object", pa.string()),
+            ("unseen_pair", pa.bool_()),
+            ("verb_ranked", pa.list_(pa.string())),
+            ("object_ranked", pa.list_(pa.string())),
+        ]
+    )
+
+    task: VideoText = field(default_factory=VideoText)
+    """What the model was trained for."""
+    template: str = "now let me show you how to {verb} the {object}"
+    """The sentence; its wording matters tenfold, so try others."""
+    verbs: tuple[str, ...] = ()
+    """Verbs to choose from; by default those of the labels."""
+    objects: tuple[str, ...] = ()
+    """Objects to choose from; by default those of the labels."""
+    split: str = "test"
+    """Whose segments are named."""
+
+    def __post_init__(self) -> None:
+        for kind in KINDS:
+            if self.template.count("{" + kind + "}") != 1:
+                raise UserError(f"the template must hold {{{kind}}} once: {self.template!r}")
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
+        segments = labelled_segments(*(inputs[n] for n in ("labels", "segments", "tokens", "features")))
+        train = [s for s in segments if s.split == "train"]
+        test = [s for s in segments if s.split == self.split]
+        if not test:
+            raise UserError(f"no labelled segment lies in a video of the split '{self.split}'")
+        labels = {
+            "verb": sorted(set(self.verbs) or {s.verb for s in segments}),
+            "object": sorted(set(self.objects) or {s.object for s in segments}),
+        }
+        scores = {SUPERVISED: supervised(train, test, labels)} if train else {}
+        start = TemplateScorer(Inference(inputs["start"].path, self.task, trained=False), self.template)
+        trained = TemplateScorer(Inference(inputs["model"].path, self.task), self.template)
+        blind = [np.zeros(0, np.uint16)]
+        for kind, names in labels.items():
+            everyone = np.ones((len(test), 1))
+            scores.setdefault(START, {})[kind] = everyone * start.score(kind, names, blind)
+            scores.setdefault(PRIOR, {})[kind] = everyone * trained.score(kind, names, blind)
+            scores.setdefault(CROSS_MODAL, {})[kind] = trained.score(kind, names, [s.tokens for s in test])
+        seen = {s.pair for s in train}
+        rows = []
+        for method, by_kind in scores.items():
+            for i, segment in enumerate(test):
+                ranked = {k: [labels[k][j] for j in np.argsort(-by_kind[k][i], kind="stable")] for k in KINDS}
+                rows.append(
+                    {
+                        "method": method,
+                        **{c: getattr(segment, c) for c in ("video_id", "start_s", "end_s", "verb", "object")},
+                        "unseen_pair": segment.pair not in seen,
+                        "verb_ranked": ranked["verb"],
+                        "object_ranked": ranked["object"],
+                    }
+                )
+        write_part(out / "part-00000.parquet", pa.Table.from_pylist(rows, self.writes))
+        table = score_table(rows, labels)
+        with write_atomically(out / "scores.md") as temporary:
+            temporary.write_text(as_markdown(table))
+        say(as_markdown(table))
+        return {"scores": table, "template": self.template}
+
+
+class TemplateScorer:
+    """Scores labels at the masks of a template."""
+
+    def __init__(self, inference: Inference, template: str) -> None:
+        self.inference = inference
+        self.template = template
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.inference.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def score(self, kind: str, labels: Sequence[str], videos: Sequence[np.ndarray]) -> np.ndarray:
+        """Log-probability [videos, labels] of every label of ``kind``; the other kind stays one mask.
+
+        kind    "verb" or "object"
+        videos  visual tokens of each; empty for none
+        """
+        pieces = {label: self._ids(label) for label in labels}
+        scores = np.zeros((len(videos), len(labels)))
+        for n_masks in sorted({len(p) for p in pieces.values()}):
+            mine = [i for i, label in enumerate(labels) if len(pieces[label]) == n_masks]
+            ids = torch.tensor([pieces[labels[i]] for i in mine])
+            scores[:, mine] = self._score(kind, n_masks, ids, videos)
+        return scores
+
+    def _score(self, kind: str, n_masks: int, label_ids: torch.Tensor, videos: Sequence[np.ndarray]) -> np.ndarray:
+        vocabulary = self.inference.vocabulary
+        other = next(k for k in KINDS if k != kind)
+        before, after = (
+            self._ids(part.replace("{" + other + "}", "[MASK]")) for part in self.template.split("{" + kind + "}")
+        )
+        text = [*before, *[vocabulary.mask] * n_masks, *after]
+        first = 1 + len(before)  # after [CLS]
+        at = torch.arange(first, first + n_masks)
+
+        def read(head: torch.nn.Module, encoded: Encoded, batch: Batch, _: Vocabulary) -> list[Any]:
+            assert encoded.word_logits is not None
+            logits_BMV = encoded.word_logits(encoded.last_BLD[:, at]).float().log_softmax(-1)
+            wanted_BNM = logits_BMV[:, torch.arange(n_masks), label_ids.to(logits_BMV.device)]
+            return list(wanted_BNM.mean(-1).cpu().numpy())
+
+        task = self.inference.task
+        laid_out = [
+            task.lay_out({"text": text, "visual": vocabulary.visual_ids(tokens)}, vocabulary) for tokens in videos
+        ]
+        scores = np.zeros((len(videos), len(label_ids)))
+        for chunk, rows in self.inference.run(laid_out, read):
+            scores[chunk] = rows
+        return scores
+
+
+def supervised(
+    train: Sequence[LabelledSegment], test: Sequence[LabelledSegment], labels: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """Scores [test, labels] by kind of a logistic regression on standardised mean features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x_train, x_test = (np.stack([s.feature for s in part if s.feature is not None]) for part in (train, test))
+    scores = {}
+    for kind, names in labels.items():
+        scores[kind] = np.full((len(test), len(names)), -np.inf)
+        y_train = [getattr(s, kind) for s in train]
+        if len(set(y_train)) > 1:
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1)).fit(x_train, y_train)
+            known = [i for i, name in enumerate(names) if name in classifier.classes_]
+            columns = [list(classifier.classes_).index(names[i]) for i in known]
+            scores[kind][:, known] = classifier.predict_log_proba(x_test)[:, columns]
+    return scores
+
+
+def score_table(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Top-1 and top-5 shares by method and by seen, unseen and all pairs."""
+    table = []
+    for pairs in ("all", "seen", "unseen"):
+        wanted = [r for r in rows if pairs == "all" or r["unseen_pair"] == (pairs == "unseen")]
+        methods = list(dict.fromkeys(r["method"] for r in wanted))
+        for method in methods:
+            mine = [r for r in wanted if r["method"] == method]
+            entry: dict[str, Any] = {"pairs": pairs, "method": method, "segments": len(mine)}
+            for kind in KINDS:
+                for k in (1, 5):
+                    hits = [r[kind] in r[f"{kind}_ranked"][:k] for r in mine]
+                    entry[f"{kind}_top{k}"] = sum(hits) / len(hits)
+            table.append(entry)
+        if methods:
+            chance = {f"{kind}_top{k}": min(1.0, k / len(labels[kind])) for kind in KINDS for k in (1, 5)}
+            table.append({"pairs": pairs, "method": CHANCE, "segments": len(wanted) // len(methods), **chance})
+    order = [SUPERVISED, CHANCE, START, PRIOR, CROSS_MODAL]
+    return sorted(table, key=lambda e: (("all", "seen", "unseen").index(e["pairs"]), order.index(e["method"])))
+
+
+def as_markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """The table with shares in per cent."""
+    lines = [
+        "| pairs | method | segments | verb top-1 | top-5 | object top-1 | top-5 |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for e in table:
+        shares = " | ".join(f"{100 * e[f'{kind}_top{k}']:.1f}" for kind in KINDS for k in (1, 5))
+        lines.append(f"| {e['pairs']} | {e['method']} | {e['segments']} | {shares} |")
+    return "\n".join(lines) + "\n"

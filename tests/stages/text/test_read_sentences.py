@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+import stages.text.read_sentences as module
+from pipeline import Artifact, Graph, LocalExecutor, Store, UserError, run
+from stages.text.read_sentences import ReadSentences, lines_that_begin_in
+
+
+def read(texts: Path, store: Path) -> Artifact:
+    graph = Graph()
+    graph.add("texts", ReadSentences(texts=str(texts)))
+    return run(graph, Store(store), LocalExecutor())["texts"]
+
+
+def test_lines_become_text_only_segments(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "b.txt").write_text("stir the soup.\n\n  add salt \n")
+    (tmp_path / "t" / "a.txt").write_text("peel it")
+    (tmp_path / "t" / "notes.md").write_text("not a text file")
+    rows = read(tmp_path / "t", tmp_path / "store").read().to_pylist()
+    assert [(r["video_id"], r["text"]) for r in rows] == [
+        ("a.txt", "peel it"),
+        ("b.txt", "stir the soup."),
+        ("b.txt", "add salt"),
+    ]
+    assert all(r["tokens"] == [] and r["split"] == "train" for r in rows)
+
+
+def test_a_line_that_is_not_utf8_is_named_and_the_rest_kept(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"good\nb\xffd\nfine\n")
+    artifact = read(tmp_path / "x.txt", tmp_path / "store")
+    assert artifact.read()["text"].to_pylist() == ["good", "fine"]
+    assert artifact.errors()["reason"].to_pylist() == [f"{tmp_path}/x.txt: the line at byte 5 is not UTF-8"]
+
+
+def test_no_text_is_said_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no text file there"):
+        read(tmp_path / "nothing", tmp_path / "store")
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_blocks_of_any_size_hold_every_line_once(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "x.txt"
+    text = "one\n\nthree is longer\nfour\nend without newline"
+    path.write_text(text)
+    blocks = [lines_that_begin_in(path, start, start + size) for start in range(0, len(text), size)]
+    found = [line.decode().rstrip("\n") for block in blocks for _, line in block]
+    assert found == text.split("\n")
+
+
+def test_a_long_file_becomes_several_parts_with_the_same_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(module, "PART_BYTES", 100)
+    lines = [f"sentence number {i}" for i in range(40)]
+    (tmp_path / "x.txt").write_text("\n".join(lines))
+    artifact = read(tmp_path / "x.txt", tmp_path / "store")
+    assert len(artifact.parts) > 3
+    assert artifact.read()["text"].to_pylist() == lines
