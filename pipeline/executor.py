@@ -76,8 +76,8 @@ class Executor(Protocol):
                    ``functools.partial`` of one.
         parts      for each output part one path or small table an input, zipped where there are several
         schema     of the parts written
-        by         rows with one value in this column, which every input has, are an item; None makes one call of
-                   the whole part, and of single rows where that raises
+        by         rows with one value in this column, which every input has, are an item, also where some inputs
+                   have no rows of it; None makes one call of the whole part, and of single rows where that raises
         suffix     ``.arrow`` for parts that are memory-mapped later
 
         StageFailed where more items than the executor's ``max_error_rate`` failed.

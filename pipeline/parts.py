@@ -98,16 +98,18 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
 
 
 def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple[pa.Table, ...]]]:
-    """Name and rows of every item, in the order of the first table."""
+    """Name and rows of every item, in the order in which the tables, one after another, first name them.
+
+    A table without rows for an item gives none: a video that is silent has no sentences, one that failed no clips.
+    """
     first = tables[0]
     if by is None:
         for row in range(first.num_rows):
             yield str(first.column(0)[row].as_py()), (first.slice(row, 1),)
         return
     groups = [_group(table, by) for table in tables]
-    for value, rows in groups[0].items():
-        others = (g.get(value, t.slice(0, 0)) for g, t in zip(groups[1:], tables[1:], strict=True))
-        yield str(value), (rows, *others)
+    for value in dict.fromkeys(value for group in groups for value in group):
+        yield str(value), tuple(g.get(value, t.slice(0, 0)) for g, t in zip(groups, tables, strict=True))
 
 
 def _group(table: pa.Table, by: str) -> dict[object, pa.Table]:
