@@ -24,8 +24,8 @@ from transformers.utils import logging as transformers_logging
 if TYPE_CHECKING:
     from models.tasks.task import Batch, Task
 
-transformers_logging.disable_progress_bar()
-transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 HEAD = "head.safetensors"
 TASK = "task.json"
@@ -77,7 +77,8 @@ class TaskModel(nn.Module):
 
     @property
     def encoder(self) -> PreTrainedModel:
-        return self.pretrained.base_model
+        encoder: PreTrainedModel = self.pretrained.base_model  # type: ignore[assignment]
+        return encoder
 
     @property
     def device(self) -> torch.device:
@@ -101,21 +102,25 @@ class TaskModel(nn.Module):
     def word_logits(self, hidden_nD: Tensor) -> Tensor:
         """The masked language model's own output layer on hidden states of any positions: [n, words]."""
         model: Any = self.pretrained
-        if hasattr(model, "cls"):  # BERT, MobileBERT
-            return model.cls(hidden_nD)
-        if hasattr(model, "lm_head"):  # MPNet, RoBERTa
-            return model.lm_head(hidden_nD)
-        if hasattr(model, "generator_lm_head"):  # ELECTRA
-            return model.generator_lm_head(model.generator_predictions(hidden_nD))
-        hidden_nD = model.activation(model.vocab_transform(hidden_nD))  # DistilBERT
-        return model.vocab_projector(model.vocab_layer_norm(hidden_nD))
+        logits: Tensor
+        if hasattr(model, "cls"):  # BERT
+            logits = model.cls(hidden_nD)
+        elif hasattr(model, "lm_head"):  # MPNet
+            logits = model.lm_head(hidden_nD)
+        elif hasattr(model, "generator_lm_head"):  # ELECTRA
+            logits = model.generator_lm_head(model.generator_predictions(hidden_nD))
+        else:  # DistilBERT
+            hidden_nD = model.activation(model.vocab_transform(hidden_nD))
+            logits = model.vocab_projector(model.vocab_layer_norm(hidden_nD))
+        return logits
 
 
 def _load_pretrained(directory: str | Path, task: Task, seed: int) -> PreTrainedModel:
     kind = AutoModelForMaskedLM if task.masked_lm else AutoModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # layers that the checkpoint lacks (a pooler) start from the seed
-        return kind.from_pretrained(str(directory), dtype=torch.float32)
+        model: PreTrainedModel = kind.from_pretrained(str(directory), dtype=torch.float32)
+        return model
 
 
 def task_as_json(task: Task) -> dict[str, Any]:

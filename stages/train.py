@@ -65,7 +65,7 @@ class Train(Stage):
     """Steps between checkpoints, which an interrupted run goes on from."""
 
     def __post_init__(self) -> None:
-        if (self.steps or 1) < 1 or self.epochs <= 0:
+        if (self.steps is not None and self.steps < 1) or self.epochs <= 0:
             raise UserError("steps and epochs must be positive")
         if self.global_batch_size < 1:
             raise UserError("global_batch_size must be at least 1")

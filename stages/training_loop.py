@@ -119,7 +119,7 @@ class Trainer:
         )
         self.model = TaskModel.start(run.model, run.train.task, run.train.seed).to(ranks.device)
         if run.train.gradient_checkpointing:
-            self.model.pretrained.gradient_checkpointing_enable()
+            self.model.pretrained.activation_checkpointing_enable()
         if run.train.freeze_embeddings:
             self.model.pretrained.get_input_embeddings().requires_grad_(False)
         self.optimizer = make_optimizer(
@@ -254,7 +254,7 @@ class Trainer:
             gathered: list[Any] = [None] * self.ranks.size
             dist.all_gather_object(gathered, rows)
             rows = [row for part in gathered for row in part]
-        return self.task.metrics(rows)
+        return {name: float(value) for name, value in self.task.metrics(rows).items()}
 
     # ------------------------------------------------------------------------------------------- what is kept
 

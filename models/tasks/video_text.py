@@ -138,12 +138,8 @@ class VideoText(Task):
             index += 1
             after = examples[index]
             n_text, n_visual = n_text + len(after["text"]), n_visual + len(after["visual"])
-            if (
-                after["video_id"] != example["video_id"]
-                or after["split"] != example["split"]
-                or n_text > self.max_text
-                or n_visual > self.max_visual
-            ):
+            same = after["video_id"] == example["video_id"] and after["split"] == example["split"]
+            if not same or n_text > self.max_text or n_visual > self.max_visual:
                 break
             texts.append(after["text"])
             visuals.append(after["visual"])
@@ -180,7 +176,8 @@ class VideoText(Task):
         ids[positions] = np.where(fate < 0.8, vocabulary.mask, np.where(fate < 0.9, random, targets))
 
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
-        """Pads. ``labels``: ``position`` [n] in the flattened batch, ``target`` [n], ``term`` [n]; ``pair``, ``aligned``.
+        """Pads. ``labels`` holds of masked words ``position`` (in the flattened batch), ``target`` and ``term``, and of
+        joint sequences ``pair`` (their rows) and ``aligned``.
 
         What is masked in a pair that does not match is not to be predicted: the video says nothing of its words.
         """
@@ -247,7 +244,8 @@ class VideoText(Task):
     @staticmethod
     def _alignment(head: nn.Module, encoded: Encoded, batch: Batch) -> Tensor:
         cls_pD: Tensor = encoded.last_BLD[batch.labels["pair"], 0]
-        return head(cls_pD).float().squeeze(-1)
+        logits: Tensor = head(cls_pD)
+        return logits.float().squeeze(-1)
 
     # ------------------------------------------------------------------------------------------- answers
 
