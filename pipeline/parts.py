@@ -120,9 +120,9 @@ def _group(table: pa.Table, by: str) -> dict[object, pa.Table]:
     if (np.diff(codes) < 0).any():
         table = table.take(np.argsort(codes, kind="stable"))
     values = encoded.dictionary.to_pylist()
-    ends = np.cumsum(np.bincount(codes, minlength=len(values)))
-    starts = [0, *ends[:-1]]
-    return {v: table.slice(s, e - s) for v, s, e in zip(values, starts, ends, strict=True)}
+    counts = np.bincount(codes, minlength=len(values))
+    starts = np.cumsum(counts) - counts
+    return {v: table.slice(s, n) for v, s, n in zip(values, starts, counts, strict=True)}
 
 
 def portable(error: Exception, where: str) -> Exception:
