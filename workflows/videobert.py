@@ -1,0 +1,118 @@
+"""VideoBERT on your own videos: speech, visual words, joint training, zero-shot recognition.
+
+Paper    Sun et al. 2019, VideoBERT: A Joint Model for Video and Language Representation Learning, arXiv 1904.01766
+Command  videobert run videobert --videos clips/ --whisper base.en --labels labels.csv
+Cost     on one GPU about 20 × real time for Whisper, which dominates; captions beside the videos save that. At the
+         paper's size (55.6 M clips) decoding 16 cores' worth of video, 5 to 10 hours of training and 114 GB of features
+Expect   the paper, YouCook II, 312K training videos: verb top-1 3.2 %, top-5 43.3 %, object 13.1 % and 33.7 %
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from models.tasks import VideoText
+from pipeline import Artifact, Graph
+from pipeline.progress import CONSOLE
+from stages.encode import Encode
+from stages.evaluate import Evaluate
+from stages.text.read_sentences import ReadSentences
+from stages.train import Train
+from stages.video.align_speech import AlignSpeech
+from stages.video.assign_tokens import AssignTokens
+from stages.video.embed_clips import EmbedClips
+from stages.video.extend_vocabulary import ExtendVocabulary
+from stages.video.fit_codebook import FitCodebook
+from stages.video.read_segments import ReadSegments
+from stages.video.read_videos import ReadVideos
+from stages.video.transcribe import Transcribe
+from stages.video.zero_shot import KINDS, ZeroShot
+
+
+def graph(
+    videos: str,
+    labels: str | None = None,
+    texts: str | None = None,
+    split_file: str | None = None,
+    weights: str = "kinetics400",
+    encoder: str = "google-bert/bert-base-uncased",
+    whisper: str = "base",
+    epochs: float = 8.0,
+    template: str = ZeroShot.template,
+    task: VideoText = VideoText(),
+) -> Graph:
+    """From videos to a trained VideoBERT and, with labels, its zero-shot scores.
+
+    Args:
+        videos: Folder of videos (searched recursively), glob, list file or CSV/Parquet manifest.
+        labels: CSV or Parquet with video_id, start_s, end_s, verb, object: what to recognise.
+        texts: Plain-text files, a sentence a line, that join the text-only regime.
+        split_file: CSV or Parquet with video_id and split (train, dev, test); by default 5 % dev and 5 % test videos.
+        weights: S3D's: torchvision's kinetics400, a path, or random:SEED.
+        encoder: BERT-type encoder: a name on the hub or a directory.
+        whisper: Whisper model for videos without captions: an official name or a path.
+        epochs: Passes over the training segments.
+        template: Sentence whose {verb} and {object} are to be named.
+        task: Regimes, masking and lengths.
+    """
+    g = Graph()
+    g.add("videos", ReadVideos(videos=videos))
+    train = Train(task=task, epochs=epochs)
+    return learn(g, train, weights, encoder, whisper, template, labels=labels, texts=texts, split_file=split_file)
+
+
+def learn(
+    g: Graph,
+    train: Train,
+    weights: str,
+    encoder: str,
+    whisper: str = "base",
+    template: str = ZeroShot.template,
+    *,
+    labels: str | None = None,
+    texts: str | None = None,
+    split_file: str | None = None,
+    folder: str | None = None,
+) -> Graph:
+    """Add all that follows the node "videos". ``folder`` is the node, if any, that labels and split file lie in."""
+    within = {"folder": folder} if folder else {}
+    g.add("speech", Transcribe(whisper=whisper), videos="videos")
+    g.add("features", EmbedClips(weights=weights), videos="videos")
+    g.add("codebook", FitCodebook(), features="features")
+    g.add("tokens", AssignTokens(), features="features", codebook="codebook")
+    g.add("encoder", ExtendVocabulary(encoder=encoder), codebook="codebook")
+    g.add("segments", AlignSpeech(split_file=split_file), tokens="tokens", speech="speech", **within)
+    more = {"more": g.add("texts", ReadSentences(texts=texts))} if texts else {}
+    g.add("examples", Encode(task=train.task), rows="segments", model="encoder", **more)
+    g.add("train", train, model="encoder", examples="examples")
+    g.add("evaluate", Evaluate(task=train.task), model="train", examples="examples")
+    if labels:
+        g.add("labels", ReadSegments(labels=labels), **within)
+        g.add(
+            "zero_shot",
+            ZeroShot(task=train.task, template=template),
+            **{name: name for name in ("labels", "tokens", "features", "segments")},
+            model="train",
+            start="encoder",
+        )
+    return g
+
+
+def report(artifacts: Mapping[str, Artifact]) -> None:
+    """Print the zero-shot scores."""
+    if "zero_shot" not in artifacts:
+        return
+    manifest = artifacts["zero_shot"].manifest
+    table = Table(title=f"zero-shot, per cent: {manifest['template']}", title_justify="left", box=None, pad_edge=False)
+    for column in ("pairs", "method", "segments", "verb top-1", "top-5", "object top-1", "top-5"):
+        table.add_column(column, justify="left" if column in ("pairs", "method") else "right")
+    pairs = None
+    for row in manifest["scores"]:
+        first = "" if row["pairs"] == pairs else row["pairs"]
+        pairs = row["pairs"]
+        shares = [f"{100 * row[f'{kind}_top{k}']:.1f}" for kind in KINDS for k in (1, 5)]
+        table.add_row(first, row["method"], f"{row['segments']:,}", *shares)
+    CONSOLE.print(table)
+    CONSOLE.print(f"every segment's answers: {artifacts['zero_shot'].path}", soft_wrap=True)
