@@ -26,6 +26,8 @@ class Case:
     tolerance: float = 0.0
     """How far floats may be from the golden ones, relative to their root mean square; 0 means exactly equal. For
     stages whose floats depend on the machine's matrix products."""
+    trains: bool = False
+    """Its floats depend on the number of threads: files are not compared between executors."""
     leave_out: tuple[str, ...] = ()
     """Columns and files (patterns) that the golden guard does not look at: paths into that directory, times."""
 

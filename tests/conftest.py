@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline import Executor
+import models  # noqa: F401 - transformers imports torchvision, which needs this first
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,9 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def ray_executor() -> Iterator[Executor]:
-    """Two actors on a Ray of this machine, started by the first test that needs it."""
-    from pipeline import RayExecutor
+def ray_cluster() -> Iterator[None]:
+    """A Ray of two cores on this machine, for executors to attach to. They close after themselves: idle actors of
+    one would keep the cores from the next."""
+    import ray
 
-    with RayExecutor(workers=2) as executor:
-        yield executor
+    ray.init(num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()

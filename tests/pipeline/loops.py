@@ -1,12 +1,15 @@
-"""Training loops to run on ranks."""
+"""Training loops to run on ranks; as a program, ``python -m tests.pipeline.loops DIR``, two that do not end."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline import LocalExecutor
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,7 @@ def run_for_ever(job: Job) -> None:
     """Every rank writes its process id and does not end."""
     (job.out / f"rank-{os.environ.get('RANK', 0)}.pid").write_text(str(os.getpid()))
     time.sleep(3600)
+
+
+if __name__ == "__main__":
+    LocalExecutor(train_workers=2).fit(run_for_ever, Job(Path(sys.argv[1])))
