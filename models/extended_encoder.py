@@ -19,16 +19,19 @@ LIFT = 3.0
 """Above this, hidden states, which a layer norm keeps small, meet the straight part of GELU and its kin."""
 
 
-def load_masked_lm(encoder: str, revision: str) -> PreTrainedModel:
+def load_masked_lm(encoder: str, revision: str) -> tuple[PreTrainedModel, bool]:
     """The encoder of a directory or of the hub in float32, with the output layer that predicts masked words.
 
-    An encoder that was saved without one gets an output layer that is ready to learn (``_start_output_layer``).
-    ValueError where encoder weights are missing; OSError and ValueError of transformers otherwise.
+    An encoder that was saved without one gets an output layer that is ready to learn (``_start_output_layer``), and
+    True is returned beside it. ValueError where encoder weights are missing; OSError and ValueError of transformers.
     """
     from transformers import AutoModelForMaskedLM
+    from transformers.utils import logging
 
-    with torch.random.fork_rng(devices=[]):  # what the checkpoint lacks is drawn, and replaced below
-        model: PreTrainedModel
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    model: PreTrainedModel
+    with torch.random.fork_rng(devices=[]):  # what is missing is drawn, and replaced below
         model, report = AutoModelForMaskedLM.from_pretrained(
             encoder, revision=revision, dtype=torch.float32, output_loading_info=True
         )
@@ -39,7 +42,7 @@ def load_masked_lm(encoder: str, revision: str) -> PreTrainedModel:
             f"its weights lack {len(lacking)} tensors of a {type(model).__name__}, {lacking[0]} among them"
         )
     _start_output_layer(model, missing)
-    return model
+    return model, bool(missing)
 
 
 @torch.no_grad()
@@ -48,8 +51,8 @@ def _start_output_layer(model: PreTrainedModel, missing: list[str]) -> None:
 
     Dense layer, activation and layer norm stand before the tied output matrix. The dense layer starts as the identity
     plus a constant that lifts its input above the activation's bend, and the layer norm takes the constant off again.
-    A small BERT on cooking speech predicted masked words as well after 50 steps of training as after 100 from
-    random weights.
+    A small BERT on cooking speech had 6 % of the masked words right at once and 30 % after 100 steps of training; with
+    random weights none and 23 %.
     """
     output = _output_layer(model)
     for name, module in model.named_modules():

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.codebook import token_path
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -91,9 +93,8 @@ class Vocabulary:
 
 
 def visual_word(token: int, branching: int, depth: int) -> str:
-    """The name of a codebook's token: its digits in base ``branching``, which are its path from the root."""
-    digits = [token // branching**level % branching for level in reversed(range(depth))]
-    return f"<v:{'.'.join(map(str, digits))}>"
+    """The name of a codebook's token: its path from the root."""
+    return f"<v:{'.'.join(map(str, token_path(token, branching, depth)))}>"
 
 
 def visual_path(word: str) -> tuple[int, ...]:
