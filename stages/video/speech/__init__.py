@@ -1,0 +1,1 @@
+"""What Transcribe is made of: captions, audio and recognition to words with times, and words to sentences."""
