@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Stage
 from pipeline.store import MANIFEST, write_json, write_part
+from stages.video.transcribe import Transcribe
 from tests.pipeline import toys
 
 Inputs = Mapping[str, Artifact]
@@ -47,6 +48,23 @@ def numbers(folder: Path, name: str = "numbers") -> Artifact:
     return artifact(folder / name, pa.table({"group": np.repeat([f"g{i}" for i in range(groups)], rows), "x": x}))
 
 
+def captioned(folder: Path) -> tuple[Stage, Inputs]:
+    """Captions of every kind, one file of them broken; nothing to recognise."""
+    files = {
+        "a.vtt": "WEBVTT\nLanguage: en\n\n00:01.000 --> 00:03.000\nCut it. Then\n\n00:03.000 --> 00:04.000\nfry it.\n",
+        "b.de.srt": "1\n00:00:01,000 --> 00:00:02,000\nschäl die\n\n2\n00:00:05,000 --> 00:00:06,000\nZwiebel\n",
+        "c.json3": '{"events": [{"tStartMs": 80, "segs": [{"utf8": "so"}, {"utf8": " stir", "tOffsetMs": 400}]}]}',
+        "d.srt": "no captions",
+        "e.json": '{"e": {"start": [0, 1.5, 9], "end": [4, 5, 11], "text": ["so cut", "the onion", "then fry it"]}}',
+    }
+    for name, text in files.items():
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    captions = [str(folder / name) for name in list(files)[:4]]
+    table = pa.table({"video_id": list("abcde"), "path": ["never opened"] * 5, "captions": [*captions, None]})
+    return Transcribe(captions_json=str(folder / "e.json")), {"videos": artifact(folder / "videos", table)}
+
+
 CASES = [
     Case("draw numbers", lambda folder: (toys.DrawNumbers(groups=3, rows=2, parts=2), {})),
     Case("square numbers", lambda folder: (toys.SquareNumbers(), {"numbers": numbers(folder)})),
@@ -57,4 +75,5 @@ CASES = [
         lambda folder: (toys.SumGroups(), {"numbers": numbers(folder), "squares": numbers(folder, "squares")}),
         tolerance=1e-9,
     ),
+    Case("transcribe captions", captioned),
 ]
