@@ -60,8 +60,8 @@ def show(path: Path) -> None:
     if manifest["inputs"]:
         section("from", _origin(Tree(Text(_short(path))), found, set()))
     section("files", _files(found))
-    if manifest["rows"]:
-        first = next(p for p in parts if part_rows(p))
+    first = next((p for p in parts if part_rows(p)), None)
+    if first is not None:
         section("first rows", _rows(_head(first, FIRST_ROWS)))
 
 
