@@ -54,6 +54,7 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
     done: list[pa.Table] = []
     errors: list[Rejected] = []
     n_items: int | None = None
+    n_failed = 0
 
     def call(item: Sequence[pa.Table]) -> None:
         result = mapper(*item)
@@ -79,13 +80,13 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
         for position, (name, item) in enumerate(items):
             if prefetch and position + 1 < len(items):
                 prefetch(*items[position + 1][1])
-            if position in poisonous:
-                errors.append(Rejected(name, poisonous[position]))
-            else:
-                try:
-                    call(item)
-                except Exception as error:
-                    errors.append(Rejected(name, _reason(error)))
+            try:
+                if position in poisonous:
+                    raise ValueError(poisonous[position])
+                call(item)
+            except Exception as error:
+                errors.append(Rejected(name, _reason(error)))
+                n_failed += 1
             yield item[0].num_rows
     # In one chunk, so that the file's pages do not depend on whether the part was run whole or item by item.
     table = pa.concat_tables(done).combine_chunks() if done else part.schema.empty_table()
@@ -94,7 +95,8 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
         write_part(part.errors_path, pa.Table.from_pylist(rows, ERROR_SCHEMA))
     else:
         part.errors_path.unlink(missing_ok=True)
-    write_part(part.path, table.replace_schema_metadata({"items": str(n_items)}))
+    counts = {"items": str(n_items), "failed": str(n_failed)}
+    write_part(part.path, table.replace_schema_metadata(counts))
 
 
 def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple[pa.Table, ...]]]:

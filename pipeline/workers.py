@@ -163,22 +163,31 @@ def run_map(
         with counting(current_title(), total, "rows", done=total - left) as counter:
             run_parts(to_do, counter.advance)
     report = MapReport(parts=len(parts), skipped=len(parts) - len(to_do))
+    failed = 0
     reasons: list[str] = []
     with_errors: list[Part] = []
     for part in parts:
         report.rows += part_rows(part.path)
-        report.items += int(part_metadata(part.path)[b"items"])
+        counts = part_metadata(part.path)
+        report.items += int(counts[b"items"])
+        failed += int(counts[b"failed"])
         if part.errors_path.is_file():
             with_errors.append(part)
             rejected = read_part(part.errors_path).to_pylist()
             report.errors += len(rejected)
             reasons += [f"{r['item']}: {r['reason']}" for r in rejected[: 3 - len(reasons)]]
     report.seconds = time.perf_counter() - started
-    if report.errors > max_error_rate * max(report.items, 1):
+    rejected_rows = report.errors - failed
+    n, of, what = max(
+        (failed, report.items, "items failed"),
+        (rejected_rows, report.rows + rejected_rows, "rows were rejected"),
+        key=lambda count: count[0] / max(count[1], 1),
+    )
+    if n > max_error_rate * of:
         for part in with_errors:  # so that the next run tries them again: the disk may be mounted by then
             part.path.unlink()
         raise StageFailed(
-            f"{report.errors} of {report.items} items failed, more than max_error_rate = {max_error_rate:g} allows. "
+            f"{n} of {of} {what}, more than max_error_rate = {max_error_rate:g} allows. "
             f"The first: {'; '.join(reasons)} (all of them: {out / 'errors'})"
         )
     return report

@@ -24,13 +24,13 @@ import torch
 
 from models.extended_encoder import embedding_rows, extend_model, load_masked_lm, rows_from_centroids
 from models.precision import best_device
+from models.small_bert import small_bert
 from models.tasks import VideoText
 from models.tasks.task import Batch
 from models.vocabulary import extend_tokenizer
 from pipeline.store import write_part
 from stages.train import Train
 from stages.training_loop import Ranks, Trainer, TrainingRun
-from models.small_bert import small_bert
 
 SIDES = ("ours", "Hugging Face float32", "Hugging Face bf16")
 
@@ -113,7 +113,7 @@ def whole_batch(trainer: Trainer, step: int, batch_size: int) -> Batch:
     return trainer.task.collate([examples[i] for i in order], trainer.vocabulary)
 
 
-def hugging_face(model_dir: Path, batches: list[Batch], bf16: bool):  # noqa: ANN201
+def hugging_face(model_dir: Path, batches: list[Batch], bf16: bool):
     from transformers import BertForPreTraining
 
     model = BertForPreTraining.from_pretrained(model_dir, dtype=torch.float32).train()

@@ -1,0 +1,113 @@
+"""10, 100 and 1,000 videos through the graph on cached features: what a video costs, and what memory that takes.
+
+    python tests/benchmarks/growth.py [--videos 10 100 1000] [--workers 2]
+
+Features of 200 clips a video (5 minutes) are drawn, written as .npy files with captions in one JSON file, and go
+through every stage after EmbedClips. Training takes a fixed number of steps, so its cost is not a video's. Each size runs in a
+process of its own; the peak is that process's and, beside it, its largest worker's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from models.small_bert import small_bert
+from models.tasks import VideoText
+from pipeline import Graph, LocalExecutor, Store, run
+from stages.encode import Encode
+from stages.evaluate import Evaluate
+from stages.train import Train
+from stages.video.align_speech import AlignSpeech
+from stages.video.assign_tokens import AssignTokens
+from stages.video.extend_vocabulary import ExtendVocabulary
+from stages.video.fit_codebook import FitCodebook
+from stages.video.read_features import ReadFeatures
+from stages.video.transcribe import Transcribe
+
+CLIPS = 200
+CLIP_S = 1.5
+VERBS = ("cut", "stir", "pour", "fry", "peel", "wash")
+
+
+def graph(folder: Path) -> Graph:
+    task = VideoText()
+    g = Graph()
+    g.add("features", ReadFeatures(features=str(folder / "features"), features_per_s=1 / CLIP_S))
+    g.add("speech", Transcribe(captions_json=str(folder / "captions.json")), videos="features")
+    g.add("codebook", FitCodebook(), features="features")
+    g.add("tokens", AssignTokens(), features="features", codebook="codebook")
+    g.add("encoder", ExtendVocabulary(encoder=small_bert()), codebook="codebook")
+    g.add("segments", AlignSpeech(), tokens="tokens", speech="speech")
+    g.add("examples", Encode(task=task), rows="segments", model="encoder")
+    g.add(
+        "train",
+        Train(task=task, steps=20, global_batch_size=32, evaluate_every=20),
+        model="encoder",
+        examples="examples",
+    )
+    g.add("evaluate", Evaluate(task=task, split="dev"), model="train", examples="examples")
+    return g
+
+
+def prepare(folder: Path, videos: int) -> None:
+    """Clips scattered around 500 centres, so that a clip's neighbours in time look alike."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(500, 1024)).astype(np.float32)
+    (folder / "features").mkdir()
+    captions = {}
+    for v in range(videos):
+        scene = np.repeat(rng.integers(500, size=CLIPS // 4), 4)
+        features = centres[scene] + 0.3 * rng.normal(size=(CLIPS, 1024)).astype(np.float32)
+        np.save(folder / "features" / f"video{v:05d}.npy", features.astype(np.float16))
+        starts = np.arange(0, CLIPS * CLIP_S, 6.0)
+        text = [
+            f"now {VERBS[int(i) % len(VERBS)]} the onion slowly and wait." for i in rng.integers(100, size=len(starts))
+        ]
+        captions[f"video{v:05d}"] = {"start": starts.tolist(), "end": (starts + 5.5).tolist(), "text": text}
+    (folder / "captions.json").write_text(json.dumps(captions))
+
+
+def measure(folder: Path, videos: int, workers: int) -> dict[str, object]:
+    with LocalExecutor(workers=workers) as executor:
+        artifacts = run(graph(folder), Store(folder / "store"), executor)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    seconds = {name: artifact.manifest["seconds"] for name, artifact in artifacts.items()}
+    return {"videos": videos, "peak_mib": peak, "worker_mib": worker, "seconds": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    if arguments.folder:
+        print(json.dumps(measure(arguments.folder, arguments.videos[0], arguments.workers)))
+        return
+    results = []
+    for videos in arguments.videos:
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(Path(folder), videos)
+            command = [sys.executable, __file__, "--folder", folder, "--videos", str(videos)]
+            command += ["--workers", str(arguments.workers)]
+            results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    print(f"{'videos':24}" + "".join(f"{r['videos']:>12,}" for r in results))
+    for name in results[0]["seconds"]:
+        print(
+            f"{name + ', ms a video':24}" + "".join(f"{1e3 * r['seconds'][name] / r['videos']:12,.1f}" for r in results)
+        )
+    for key in ("peak_mib", "worker_mib"):
+        print(f"{key.replace('_mib', ', MiB'):24}" + "".join(f"{r[key]:12,.0f}" for r in results))
+
+
+if __name__ == "__main__":
+    main()
