@@ -64,7 +64,8 @@ class Recognizer:
         return words, language
 
     def _transcribe(self, audio: FloatArray, language: str | None) -> dict[str, Any]:
-        with torch.random.fork_rng():
+        device = self._network.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(0)  # temperatures above 0 sample
             heard: dict[str, Any] = self._network.transcribe(
                 audio,
@@ -75,7 +76,7 @@ class Recognizer:
                 no_speech_threshold=self.no_speech_threshold,
                 condition_on_previous_text=False,
                 word_timestamps=True,
-                fp16=self._network.device.type == "cuda",
+                fp16=device.type == "cuda",
             )
         return heard
 
