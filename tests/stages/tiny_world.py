@@ -45,7 +45,9 @@ def segments(folder: Path, videos: int = 20, parts: int = 2) -> Artifact:
     return Artifact(folder, "segments")
 
 
-def examples(folder: Path, model: Artifact) -> Artifact:
+def examples(folder: Path, model: Artifact, videos: int = 20) -> Artifact:
     artifact = Artifact(folder / "examples", "examples")
-    make(Encode(task=VideoText()), {"rows": segments(folder / "rows"), "model": model}, artifact, LocalExecutor())
+    make(
+        Encode(task=VideoText()), {"rows": segments(folder / "rows", videos), "model": model}, artifact, LocalExecutor()
+    )
     return artifact

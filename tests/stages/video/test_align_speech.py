@@ -15,10 +15,7 @@ from pipeline.graph import make
 from pipeline.store import MANIFEST, write_json, write_part
 from stages.video.align_speech import SEGMENTS, AlignSpeech
 from stages.video.splits import split_of
-
-CLIP_S = 1.5
-
-Sentence = tuple[float, float, str | None]
+from tests.stages.video.clips_and_speech import Sentence, clips, spoken
 
 
 def artifact(folder: Path, parts: list[pa.Table]) -> Artifact:
@@ -27,27 +24,6 @@ def artifact(folder: Path, parts: list[pa.Table]) -> Artifact:
     folder.mkdir(exist_ok=True)
     write_json(folder / MANIFEST, {"key": folder.name})
     return Artifact(folder, folder.name)
-
-
-def clips(videos: dict[str, int]) -> pa.Table:
-    """Clips of 1.5 s, numbered from 0; a clip's token is its number."""
-    rows = [
-        {"video_id": video, "clip": i, "start_s": i * CLIP_S, "end_s": (i + 1) * CLIP_S, "token": i}
-        for video, n in videos.items()
-        for i in range(n)
-    ]
-    types = {"video_id": pa.string(), "clip": pa.int32(), "start_s": pa.float64(), "end_s": pa.float64()}
-    return pa.Table.from_pylist(rows, pa.schema({**types, "token": pa.uint16()}))
-
-
-def spoken(videos: dict[str, list[Sentence]]) -> pa.Table:
-    rows = [
-        {"video_id": video, "sentence": i, "start_s": start, "end_s": end, "text": text}
-        for video, sentences in videos.items()
-        for i, (start, end, text) in enumerate(sentences)
-    ]
-    types = {"video_id": pa.string(), "sentence": pa.int32(), "start_s": pa.float64(), "end_s": pa.float64()}
-    return pa.Table.from_pylist(rows, pa.schema({**types, "text": pa.string()}))
 
 
 def align(folder: Path, tokens: list[pa.Table], speech: list[pa.Table] | None, **fields: Any) -> Artifact:

@@ -15,29 +15,17 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from models.codebook import FILE, Codebook
+from models.codebook import Codebook
 from models.vocabulary import Vocabulary
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
-from pipeline.store import MANIFEST, write_json
+from pipeline.store import MANIFEST
 from stages.video.extend_vocabulary import UNFINISHED, ExtendVocabulary
 from tests.models.small_encoders import PIECES, WIDTH, save_encoder
+from tests.stages.video.small_codebook import small_codebook
 
 N_TEXT = len(PIECES)
 JOIN, FIRST = N_TEXT, N_TEXT + 1
-
-
-def codebook(folder: Path, width: int = WIDTH) -> Artifact:
-    """Three times three leaves; the last node was too small to split, so 2.1 and 2.2 are dead copies of 2.0."""
-    draw = np.random.default_rng(0)
-    leaves = (4 + 0.1 * draw.normal(size=(9, width))).astype(np.float32)
-    leaves[7:] = leaves[6]
-    counts = np.array([5, 4, 9, 3, 3, 3, 2, 0, 0])
-    nodes = leaves.reshape(3, 3, width).mean(1)
-    folder.mkdir(parents=True)
-    Codebook((nodes, leaves), (counts.reshape(3, 3).sum(1), counts), (0.3, 0.1)).save(folder / FILE)
-    write_json(folder / MANIFEST, {"key": folder.name})
-    return Artifact(folder, folder.name)
 
 
 def extend(folder: Path, width: int = WIDTH, **fields: Any) -> Artifact:
@@ -45,7 +33,9 @@ def extend(folder: Path, width: int = WIDTH, **fields: Any) -> Artifact:
         save_encoder(folder / "encoder")
         fields["encoder"] = str(folder / "encoder")
     artifact = Artifact(folder / "out", "key")
-    make(ExtendVocabulary(**fields), {"codebook": codebook(folder / "codebook", width)}, artifact, LocalExecutor())
+    make(
+        ExtendVocabulary(**fields), {"codebook": small_codebook(folder / "codebook", width)}, artifact, LocalExecutor()
+    )
     return artifact
 
 
@@ -163,7 +153,7 @@ def test_encoders_of_another_kind_are_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_hub_out_of_reach_is_told_in_one_line(tmp_path: Path) -> None:
-    artifact = codebook(tmp_path / "codebook")
+    artifact = small_codebook(tmp_path / "codebook")
     code = (
         "from pathlib import Path; from pipeline import Artifact, LocalExecutor\n"
         "from stages.video.extend_vocabulary import ExtendVocabulary\n"

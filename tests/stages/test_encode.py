@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.tasks import VideoText
+from pipeline import Artifact, LocalExecutor, UserError
+from pipeline.graph import make
+from pipeline.store import write_json, write_part
+from stages.encode import Encode
+from stages.examples import open_examples
+from tests.stages.tiny_world import extended_bert, segments
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return extended_bert(tmp_path_factory.mktemp("model"))
+
+
+def encode(folder: Path, **inputs: Artifact) -> Artifact:
+    artifact = Artifact(folder, "examples")
+    make(Encode(task=VideoText()), inputs, artifact, LocalExecutor())
+    return artifact
+
+
+def table(folder: Path, rows: list[dict]) -> Artifact:
+    schema = pa.schema(
+        [("video_id", pa.string()), ("text", pa.string()), ("tokens", pa.list_(pa.uint16())), ("split", pa.string())]
+    )
+    write_part(folder / "part-00000.parquet", pa.Table.from_pylist(rows, schema))
+    write_json(folder / "manifest.json", {"key": folder.name})
+    return Artifact(folder, folder.name)
+
+
+def test_examples_are_mapped_views_in_the_order_of_the_rows(model: Artifact, tmp_path: Path) -> None:
+    rows = segments(tmp_path / "rows")
+    examples = open_examples(encode(tmp_path / "out", rows=rows, model=model).parts)
+    expected = rows.read().to_pylist()
+    assert len(examples) == len(expected)
+    for i in (0, 1, len(expected) // 2, len(expected) - 1):
+        example = examples[i]
+        assert example["video_id"] == expected[i]["video_id"]
+        assert len(example["visual"]) == len(expected[i]["tokens"])
+        assert not example["visual"].flags.owndata  # a view into the file
+    lengths = examples.lengths(np.arange(len(examples)))
+    assert lengths.tolist() == [len(examples[i]["text"]) + len(examples[i]["visual"]) + 3 for i in range(len(examples))]
+
+
+def test_positions_of_a_split_span_the_parts(model: Artifact, tmp_path: Path) -> None:
+    rows = segments(tmp_path / "rows", parts=3)
+    examples = open_examples(encode(tmp_path / "out", rows=rows, model=model).parts)
+    dev = examples.positions_of("dev", tmp_path / "dev.positions")
+    splits = rows.read()["split"].to_pylist()
+    assert dev.tolist() == [i for i, s in enumerate(splits) if s == "dev"]
+    assert examples.positions_of("nothing", tmp_path / "none.positions").tolist() == []
+
+
+def test_further_rows_follow_and_bad_rows_are_errors(model: Artifact, tmp_path: Path) -> None:
+    good = {"video_id": "a", "text": "stir", "tokens": [1], "split": "train"}
+    bad = {"video_id": "b", "text": "", "tokens": [], "split": "train"}
+    out = encode(
+        tmp_path / "out",
+        rows=table(tmp_path / "rows", [good, bad, good]),
+        more=table(tmp_path / "more", [{**good, "video_id": "text.txt", "tokens": []}]),
+        model=model,
+    )
+    assert out.read()["video_id"].to_pylist() == ["a", "a", "text.txt"]
+    errors = out.errors()
+    assert errors is not None
+    assert errors.to_pylist() == [
+        {"item": "b, row 1 of its part", "part": 0, "stage": "Encode", "reason": "neither words nor visual words"}
+    ]
+
+
+def test_missing_columns_are_said_at_once(model: Artifact, tmp_path: Path) -> None:
+    write_part(tmp_path / "rows" / "part-00000.parquet", pa.table({"video_id": ["a"], "text": ["stir"]}))
+    with pytest.raises(UserError, match="lacks tokens, split, which VideoText reads"):
+        encode(tmp_path / "out", rows=Artifact(tmp_path / "rows", "rows"), model=model)
+
+
+def test_the_first_examples_are_shown_with_tokens_and_ids(
+    model: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode(tmp_path / "out", rows=segments(tmp_path / "rows"), model=model)
+    shown = capsys.readouterr().err
+    assert "example 0  text: " in shown
+    assert "the soup" in shown
+    assert "<v:" in shown
+    assert "example 4" in shown
+    assert "example 5" not in shown
