@@ -11,8 +11,13 @@ import pyarrow as pa
 
 from pipeline import Artifact, Stage
 from pipeline.store import MANIFEST, write_json, write_part
+from stages.video.align_speech import AlignSpeech
+from stages.video.extend_vocabulary import ExtendVocabulary
 from stages.video.transcribe import Transcribe
+from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
+from tests.stages.video.clips_and_speech import clips, spoken
+from tests.stages.video.small_codebook import small_codebook
 
 Inputs = Mapping[str, Artifact]
 
@@ -65,6 +70,18 @@ def captioned(folder: Path) -> tuple[Stage, Inputs]:
     return Transcribe(captions_json=str(folder / "e.json")), {"videos": artifact(folder / "videos", table)}
 
 
+def extend_vocabulary(folder: Path) -> tuple[Stage, Inputs]:
+    save_encoder(folder / "encoder")
+    codebook = small_codebook(folder / "codebook", width=40)
+    return ExtendVocabulary(encoder=str(folder / "encoder")), {"codebook": codebook}
+
+
+def align_speech(folder: Path) -> tuple[Stage, Inputs]:
+    tokens = artifact(folder / "tokens", clips({"silent": 20, "spoken": 9}), parts=1)
+    sentences = spoken({"spoken": [(1.0, 5.5, "stir"), (4.0, 9.0, "cut")], "failed": [(0.0, 2.0, "serve")]})
+    return AlignSpeech(), {"tokens": tokens, "speech": artifact(folder / "speech", sentences, parts=1)}
+
+
 CASES = [
     Case("draw numbers", lambda folder: (toys.DrawNumbers(groups=3, rows=2, parts=2), {})),
     Case("square numbers", lambda folder: (toys.SquareNumbers(), {"numbers": numbers(folder)})),
@@ -76,4 +93,6 @@ CASES = [
         tolerance=1e-9,
     ),
     Case("transcribe captions", captioned),
+    Case("extend vocabulary", extend_vocabulary, tolerance=1e-5, leave_out=("*.json", "* bert.encoder.*")),
+    Case("align speech", align_speech),
 ]

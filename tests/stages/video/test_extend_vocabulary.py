@@ -153,7 +153,7 @@ def test_encoders_of_another_kind_are_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_hub_out_of_reach_is_told_in_one_line(tmp_path: Path) -> None:
-    artifact = small_codebook(tmp_path / "codebook")
+    artifact = small_codebook(tmp_path / "codebook", WIDTH)
     code = (
         "from pathlib import Path; from pipeline import Artifact, LocalExecutor\n"
         "from stages.video.extend_vocabulary import ExtendVocabulary\n"
