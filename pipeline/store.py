@@ -137,7 +137,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     if path.suffix == ".arrow":
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         return table if columns is None else table.select(list(columns))
-    return pq.read_table(path, columns=columns)
+    return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
 def part_rows(path: Path) -> int:

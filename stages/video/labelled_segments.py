@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +36,7 @@ def labelled_segments(
 
     Reads features part by part and keeps one mean a segment.
     """
-    splits = dict(_pairs(segments, "video_id", "split"))
+    splits = split_of_videos(segments)
     by_video: dict[str, list[LabelledSegment]] = {}
     for row in labels.read().to_pylist():
         if row["video_id"] in splits:
@@ -68,7 +66,10 @@ def vectors(column: pa.ChunkedArray) -> np.ndarray:
     return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
 
 
-def _pairs(artifact: Artifact, *columns: str) -> Iterable[tuple[str, str]]:
-    for part in artifact.parts:
-        table = read_part(Path(part), columns)
-        yield from zip(*(table[c].to_pylist() for c in columns), strict=True)
+def split_of_videos(segments: Artifact) -> dict[str, str]:
+    """Each video's split."""
+    splits: dict[str, str] = {}
+    for part in segments.parts:
+        table = read_part(part, ["video_id", "split"])
+        splits |= zip(table["video_id"].to_pylist(), table["split"].to_pylist(), strict=True)
+    return splits
