@@ -32,9 +32,15 @@ class _Formatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
     def _expand_help(self, action: argparse.Action) -> str:
         text, known, subclasses = super()._expand_help(action).partition("known subclasses: ")
         text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
-        text = re.sub(r"\{'class_path': '(?:\w+\.)*(\w+)'.*\}", r"\1", text)
+        text = re.sub(r"\{'class_path': '(?:\w+\.)*(\w+)'(?:, 'init_args': \{(.*)\})?\}", _as_call, text)
         text = re.sub(r" \(default: (\[\]|null)\)$", "", text)
         return text + known + re.sub(r"(?:\w+\.)+(\w+)", r"\1", subclasses)
+
+
+def _as_call(default: re.Match[str]) -> str:
+    """``Name(field=value)`` for jsonargparse's dictionary of a class and its fields."""
+    fields = re.sub(r"'(\w+)': ", r"\1=", default[2] or "")
+    return f"{default[1]}({fields})"
 
 
 class Parser(ArgumentParser):

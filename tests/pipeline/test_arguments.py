@@ -100,7 +100,7 @@ def test_help_has_types_defaults_and_meanings_from_the_stage(orchard: Path, caps
     assert "In fruits: fruit str, weight_g float64 Out fruit str, juice_ml float64" in text
     assert "Time one fruit takes, in seconds. (type: float, default: 0.0)" in text
     assert "--press {hand,steam} What it is done with." in text
-    assert "How much comes out. (type: Recipe, default: Plain, known subclasses: Plain, Diluted)" in text
+    assert "How much comes out. (type: Recipe, default: Plain(sugar_g=0.0), known subclasses: Plain, Diluted)" in text
     assert "The artifact for each input: fruits, bottles (optional)." in text
 
 
