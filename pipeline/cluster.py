@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline.errors import UserError
+from pipeline.errors import StageFailed, UserError
 from pipeline.executor import Executor, Mapper, MapReport, Resources
 from pipeline.parts import Part, map_part, portable
 from pipeline.process import set_threads
@@ -117,10 +118,14 @@ class RayExecutor(Executor):
     def _connect(self) -> None:
         if ray.is_initialized():
             return
+        address = self.address or os.environ.get("RAY_ADDRESS", "")
+        host, _, port = address.rpartition(":")
         try:
+            if host and port.isdigit():  # Ray itself would try for seven minutes, then exit
+                socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise UserError(f"no Ray cluster at {self.address or os.environ.get('RAY_ADDRESS')}: {error}") from None
+        except (ConnectionError, OSError) as error:
+            raise UserError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
         self._connected = True
 
     def _workers_with(self, resources: Resources) -> WorkerPool:
@@ -208,10 +213,9 @@ class RayWorker:
 
 
 def _raised_by(rank: int, failure: Exception) -> Exception:
-    """What ``run_rank`` raised, out of Ray's wrapping; or that the worker is gone."""
-    raised = getattr(failure, "_base_exc", None)
-    if isinstance(raised, Exception):
-        return raised
+    """What the loop raised; or that its worker is gone."""
+    if type(failure) in (RuntimeError, StageFailed, UserError):  # what ``portable`` makes
+        return failure
     died = RuntimeError(f"training worker {rank} died")
     died.add_note(str(failure))
     return died

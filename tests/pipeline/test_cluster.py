@@ -1,0 +1,239 @@
+"""What only Ray does. Real clusters on this machine; what Ray shares with other executors is in test_executor.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import RayExecutor, Resources, UserError
+from pipeline.store import MANIFEST, read_part
+from tests.pipeline.loops import Job, average_ranks
+from tests.pipeline.toys import NUMBERS, Square, SquareNumbers
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 180
+
+
+def files(store: Path) -> dict[str, bytes]:
+    paths = (p for p in store.rglob("*") if p.is_file() and p.name != MANIFEST and ".locks" not in p.parts)
+    return {str(p.relative_to(store)): p.read_bytes() for p in paths}
+
+
+class CountThreads:
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        import torch
+        from threadpoolctl import threadpool_info
+
+        counts = [torch.get_num_threads(), pa.cpu_count(), *(p["num_threads"] for p in threadpool_info())]
+        time.sleep(0.5)
+        return pa.table({"group": [str(os.getpid())], "x": [float(max(counts))]})
+
+
+class TestMap:
+    def squares(self, executor: RayExecutor, out: Path, resources: Resources = Resources()) -> list[dict]:
+        parts = [[pa.table({"group": [str(i)]})] for i in range(6)]
+        executor.map(CountThreads, parts, out, schema=NUMBERS, by="group", resources=resources)
+        return [row for p in sorted(out.glob("part-*")) for row in read_part(p).to_pylist()]
+
+    @pytest.mark.parametrize(("cpus", "actors"), [(1, 2), (2, 1), (16, 1)])
+    def test_the_pool_fits_the_cluster(self, ray_cluster: None, tmp_path: Path, cpus: int, actors: int) -> None:
+        """On two cores; each actor has as many threads as cores, and never waits for more than a node has."""
+        with RayExecutor() as executor:
+            rows = self.squares(executor, tmp_path, Resources(cpus=cpus, gpus=1))
+        assert len({row["group"] for row in rows}) == actors
+        assert {row["x"] for row in rows} == {min(cpus, 2)}
+
+    def test_actors_make_room_for_others(self, ray_cluster: None, tmp_path: Path) -> None:
+        """Idle actors hold cores: a map that needs others, training and another executor must not wait for them."""
+        with RayExecutor() as executor:
+            self.squares(executor, tmp_path / "a", Resources(cpus=1))
+            self.squares(executor, tmp_path / "b", Resources(cpus=2))
+            executor.fit(average_ranks, Job(tmp_path))
+            self.squares(executor, tmp_path / "c", Resources(cpus=2))
+        with RayExecutor() as executor:
+            self.squares(executor, tmp_path / "d", Resources(cpus=2))
+
+    def test_a_hung_item_is_found(self, ray_cluster: None, tmp_path: Path) -> None:
+        make = partial(Square, SquareNumbers(at=("b",), how="hang"))
+        with RayExecutor(workers=1, item_timeout_s=2.0) as executor:
+            part = pa.table({"group": list("abc"), "x": [1.0, 2.0, 3.0]})
+            executor.map(make, [[part]], tmp_path, schema=NUMBERS, by="group")
+        (reason,) = read_part(tmp_path / "errors" / "part-00000.parquet").to_pylist()
+        assert reason == {"item": "b", "reason": "the worker died while processing it (nothing finished for 2 s)"}
+
+
+class TestFit:
+    def test_ranks_form_a_group(self, ray_cluster: None, tmp_path: Path) -> None:
+        with RayExecutor(train_workers=2) as executor:
+            executor.fit(average_ranks, Job(tmp_path), Resources(gpus=1))
+        seen = [json.loads((tmp_path / f"rank-{i}.json").read_text()) for i in range(2)]
+        assert [(s["rank"], s["world_size"], s["mean"]) for s in seen] == [(0, 2, 1.5), (1, 2, 1.5)]
+        assert [(s["cwd"], s["threads"]) for s in seen] == [(str(Path.cwd()), 1)] * 2
+
+    def test_one_rank_has_all_cores(self, ray_cluster: None, tmp_path: Path) -> None:
+        with RayExecutor() as executor:
+            executor.fit(average_ranks, Job(tmp_path))
+        seen = json.loads((tmp_path / "rank-0.json").read_text())
+        assert (seen["mean"], seen["threads"]) == (1.0, 2)
+
+    def test_the_failing_ranks_traceback_is_told(self, ray_cluster: None, tmp_path: Path) -> None:
+        interrupt = signal.getsignal(signal.SIGINT)
+        with RayExecutor(train_workers=2) as executor, pytest.raises(RuntimeError) as failure:
+            executor.fit(average_ranks, Job(tmp_path, fails=1))
+        assert str(failure.value) == "training worker 1 failed: ValueError: rank 1 has had enough"
+        assert "in average_ranks" in "".join(failure.value.__notes__)
+        assert signal.getsignal(signal.SIGINT) is interrupt
+
+    def test_a_rank_that_dies_is_told(self, ray_cluster: None, tmp_path: Path) -> None:
+        with RayExecutor(train_workers=2) as executor, pytest.raises(RuntimeError, match="training worker 1 died"):
+            executor.fit(average_ranks, Job(tmp_path, fails=1, how="exit"))
+
+    def test_more_ranks_than_fit_are_refused(self, ray_cluster: None, tmp_path: Path) -> None:
+        with (
+            RayExecutor(train_workers=3) as executor,
+            pytest.raises(UserError, match="does not hold 3 training workers"),
+        ):
+            executor.fit(average_ranks, Job(tmp_path))
+
+
+@pytest.mark.parametrize("given", [{"workers": 0}, {"train_workers": 0}])
+def test_numbers_of_workers_are_checked(given: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="workers must be"):
+        RayExecutor(**given)
+
+
+SCRIPT = """
+import sys
+import pyarrow as pa
+from pathlib import Path
+from pipeline import RayExecutor
+
+class Keep:
+    def __call__(self, rows):
+        return rows
+
+table = pa.table({"a": [1, 2]})
+with RayExecutor(workers=1, address=sys.argv[2]) as executor:
+    executor.map(Keep, [[table]], Path(sys.argv[1]), schema=table.schema)
+"""
+
+
+class TestOwnCluster:
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def test_a_script_starts_one_and_says_nothing_of_it(self, tmp_path: Path) -> None:
+        """With a mapper of its own, which no actor could import."""
+        (tmp_path / "script.py").write_text(SCRIPT)
+        run = self.start(str(tmp_path / "script.py"), str(tmp_path / "out"), "local")
+        said = run.communicate(timeout=DEADLINE_S)[1]
+        assert [line for line in said.splitlines() if not line.startswith("map: ")] == []
+        assert run.returncode == 0
+        assert read_part(tmp_path / "out" / "part-00000.parquet")["a"].to_pylist() == [1, 2]
+
+    def test_ctrl_c_ends_a_run(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        options = ("--executor", "ray", "--seconds", "3600", "--log", str(log))
+        run = self.start("-m", "tests.pipeline.toys", str(tmp_path / "store"), *options)
+        end = time.monotonic() + DEADLINE_S
+        while not log.exists():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate(timeout=DEADLINE_S)[1]
+        assert run.returncode not in (0, None)
+        assert "squares  unfinished" in said
+
+    def test_there_is_none_at_an_address(self, tmp_path: Path) -> None:
+        (tmp_path / "script.py").write_text(SCRIPT)
+        run = self.start(str(tmp_path / "script.py"), str(tmp_path / "out"), "127.0.0.1:1")
+        said = run.communicate(timeout=DEADLINE_S)[1]
+        assert "UserError: no Ray cluster at 127.0.0.1:1" in said.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[tuple[str, dict[str, str]]]:
+    """A cluster started by hand, with dashboard and job server: its address, and the environment of its clients."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # a socket's path must be short
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": uuid.uuid4().hex,
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        named = ("dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "ray-client-server-port")
+        ports = dict(zip(named, free_ports(len(named)), strict=True))  # the usual ones may be another cluster's
+        options = [f"--temp-dir={folder}", "--port=0", *(f"--{name}={port}" for name, port in ports.items())]
+        with Path(folder, "head.log").open("w") as log:
+            process = subprocess.Popen(
+                ["ray", "start", "--head", "--block", "--num-cpus=2", *options],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        address = f"http://127.0.0.1:{ports['dashboard-port']}"
+        try:
+            wait_for(address, environment, process, Path(folder, "head.log"))
+            yield address, environment
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def free_ports(n: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def wait_for(address: str, environment: dict[str, str], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the cluster runs a job: its dashboard answers before its job server does."""
+    submit = ["ray", "job", "submit", "--address", address, "--", "true"]
+    end = time.monotonic() + DEADLINE_S
+    while process.poll() is None and time.monotonic() < end:
+        if subprocess.run(submit, env=environment, capture_output=True).returncode == 0:
+            return
+        time.sleep(1)
+    pytest.fail(f"no cluster came up:\n{log.read_text()}")
+
+
+@pytest.mark.parametrize("command", ["-m tests.pipeline.toys {store} --executor {executor}"])
+def test_a_job_writes_what_a_local_run_writes(command: str, head: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    """`ray job submit --working-dir .`: the driver attaches to the cluster it is a job of."""
+    address, environment = head
+    local = command.format(store=tmp_path / "local", executor="local").split()
+    subprocess.run([sys.executable, *local], cwd=ROOT, check=True, timeout=DEADLINE_S)
+    job = command.format(store=tmp_path / "job", executor="ray").split()
+    submit = ["ray", "job", "submit", "--address", address, "--working-dir", ".", "--", "python", *job]
+    done = subprocess.run(submit, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files(tmp_path / "job") == files(tmp_path / "local")
+    listing = ["ray", "list", "actors", "--address", address, "--format", "json"]
+    actors = json.loads(subprocess.run(listing, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert "MapActor" in {actor["class_name"] for actor in actors}, "the actors were this cluster's"
