@@ -9,13 +9,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import Artifact, Stage
+from models.tasks import VideoText
+from pipeline import Artifact, LocalExecutor, Stage
+from pipeline.graph import make
 from pipeline.store import MANIFEST, write_json, write_part
+from stages.encode import Encode
+from stages.evaluate import Evaluate
+from stages.predict import Predict
+from stages.text.read_sentences import ReadSentences
+from stages.train import Train
 from stages.video.align_speech import AlignSpeech
 from stages.video.extend_vocabulary import ExtendVocabulary
+from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
+from tests.stages import tiny_world
 from tests.stages.video.clips_and_speech import clips, spoken
 from tests.stages.video.small_codebook import small_codebook
 
@@ -79,7 +88,50 @@ def extend_vocabulary(folder: Path) -> tuple[Stage, Inputs]:
 def align_speech(folder: Path) -> tuple[Stage, Inputs]:
     tokens = artifact(folder / "tokens", clips({"silent": 20, "spoken": 9}), parts=1)
     sentences = spoken({"spoken": [(1.0, 5.5, "stir"), (4.0, 9.0, "cut")], "failed": [(0.0, 2.0, "serve")]})
-    return AlignSpeech(), {"tokens": tokens, "speech": artifact(folder / "speech", sentences, parts=1)}
+    splits = pa.table({"video_id": ["silent", "spoken", "failed"], "split": ["train", "dev", "test"]})
+    return AlignSpeech(), {
+        "tokens": tokens,
+        "speech": artifact(folder / "speech", sentences, parts=1),
+        "splits": artifact(folder / "splits", splits, parts=1),
+    }
+
+
+def split_videos(folder: Path) -> tuple[Stage, Inputs]:
+    videos = artifact(folder / "videos", pa.table({"video_id": [f"v{i}" for i in range(40)]}))
+    return SplitVideos(dev_fraction=0.2, test_fraction=0.2), {"videos": videos}
+
+
+def read_sentences(folder: Path) -> tuple[Stage, Inputs]:
+    folder.mkdir(exist_ok=True)
+    for name in ("one", "two"):
+        (folder / f"{name}.txt").write_text(f"stir the soup\n\nand serve {name}\n")
+    return ReadSentences(texts=str(folder)), {}
+
+
+def encode(folder: Path) -> tuple[Stage, Inputs]:
+    inputs = {"rows": tiny_world.segments(folder / "rows"), "model": tiny_world.extended_bert(folder / "model")}
+    return Encode(task=VideoText()), inputs
+
+
+def train(folder: Path) -> tuple[Stage, Inputs]:
+    model = tiny_world.extended_bert(folder / "model")
+    stage = Train(task=VideoText(), steps=4, global_batch_size=16, precision="float32")
+    return stage, {"model": model, "examples": tiny_world.examples(folder, model)}
+
+
+def trained(folder: Path) -> Inputs:
+    stage, inputs = train(folder)
+    model = Artifact(folder / "trained", "trained")
+    make(stage, inputs, model, LocalExecutor())
+    return {"model": model, "examples": inputs["examples"]}
+
+
+def predict(folder: Path) -> tuple[Stage, Inputs]:
+    return Predict(task=VideoText()), trained(folder)
+
+
+def evaluate(folder: Path) -> tuple[Stage, Inputs]:
+    return Evaluate(task=VideoText()), trained(folder)
 
 
 CASES = [
@@ -95,4 +147,10 @@ CASES = [
     Case("transcribe captions", captioned),
     Case("extend vocabulary", extend_vocabulary, tolerance=1e-5, leave_out=("*.json", "* bert.encoder.*")),
     Case("align speech", align_speech),
+    Case("split videos", split_videos),
+    Case("read sentences", read_sentences),
+    Case("encode", encode),
+    Case("train", train, tolerance=1e-2, trains=True, leave_out=("*.json", "*.png", "tensorboard/*", "* *")),
+    Case("predict", predict, tolerance=5e-2, trains=True),
+    Case("evaluate", evaluate, tolerance=5e-2, trains=True, leave_out=("result", "*.json")),
 ]

@@ -27,6 +27,7 @@ from stages.video.extend_vocabulary import ExtendVocabulary
 from stages.video.fit_codebook import FitCodebook
 from stages.video.read_segments import ReadSegments
 from stages.video.read_videos import ReadVideos
+from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
 from stages.video.zero_shot import KINDS, ZeroShot
 
@@ -80,10 +81,11 @@ def learn(
     within = {"folder": folder} if folder else {}
     g.add("speech", Transcribe(whisper=whisper), videos="videos")
     g.add("features", EmbedClips(weights=weights), videos="videos")
-    g.add("codebook", FitCodebook(), features="features")
+    g.add("splits", SplitVideos(split_file=split_file), videos="videos", **within)
+    g.add("codebook", FitCodebook(), features="features", splits="splits")
     g.add("tokens", AssignTokens(), features="features", codebook="codebook")
     g.add("encoder", ExtendVocabulary(encoder=encoder), codebook="codebook")
-    g.add("segments", AlignSpeech(split_file=split_file), tokens="tokens", speech="speech", **within)
+    g.add("segments", AlignSpeech(), tokens="tokens", speech="speech", splits="splits")
     more = {"more": g.add("texts", ReadSentences(texts=texts))} if texts else {}
     g.add("examples", Encode(task=train.task), rows="segments", model="encoder", **more)
     g.add("train", train, model="encoder", examples="examples")
@@ -93,7 +95,7 @@ def learn(
         g.add(
             "zero_shot",
             ZeroShot(task=train.task, template=template),
-            **{name: name for name in ("labels", "tokens", "features", "segments")},
+            **{name: name for name in ("labels", "tokens", "features", "splits")},
             model="train",
             start="encoder",
         )

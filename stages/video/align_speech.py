@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import Artifact, Executor, Stage, UserError
-from pipeline.store import listing_digest, read_part
-from stages.video.splits import SPLITS, read_splits, split_of
+from pipeline.store import read_part
 
 SEGMENTS = pa.schema(
     [
@@ -33,8 +32,8 @@ SEGMENTS = pa.schema(
 class AlignSpeech(Stage):
     """Cut videos into segments: a sentence with the visual tokens of its time span, or a stretch without speech.
 
-    In   tokens: video_id str, start_s float64, end_s float64, token uint16; speech (optional): video_id str,
-         start_s float64, end_s float64, text str; folder (optional): the artifact ``split_file`` lies in
+    In   tokens: video_id str, start_s float64, end_s float64, token uint16; splits: video_id str, split str;
+         speech (optional): video_id str, start_s float64, end_s float64, text str
     Out  video_id str, segment int32 (from 0, in order of time), start_s float64, end_s float64, text str or null,
          tokens list<uint16>, split str ("train", "dev" or "test", the same for all segments of a video)
 
@@ -47,40 +46,19 @@ class AlignSpeech(Stage):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "tokens": ("video_id", "start_s", "end_s", "token"),
         "speech": ("video_id", "start_s", "end_s", "text"),
-        "folder": (),
+        "splits": ("video_id", "split"),
     }
-    optional: ClassVar[frozenset[str]] = frozenset({"speech", "folder"})
+    optional: ClassVar[frozenset[str]] = frozenset({"speech"})
     writes: ClassVar[pa.Schema | None] = SEGMENTS
 
     segment_tokens: int = 16
     """Most clips of a segment without speech."""
-    dev_fraction: float = 0.05
-    """Share of the videos in the dev split."""
-    test_fraction: float = 0.05
-    """Share of the videos in the test split."""
-    seed: int = 0
-    """Seeds the split. A video's split depends on seed and video_id alone: adding videos moves none."""
-    split_file: str | None = None
-    """CSV or Parquet file with the columns video_id and split (train, dev or test) instead of fractions; a relative
-    path starts from the input "folder" where there is one."""
 
     def __post_init__(self) -> None:
         if self.segment_tokens < 1:
             raise UserError(f"segment_tokens must be at least 1, not {self.segment_tokens}")
-        if min(self.dev_fraction, self.test_fraction) < 0 or self.dev_fraction + self.test_fraction > 1:
-            raise UserError(
-                "dev_fraction and test_fraction must be shares of the videos, at most 1 together, "
-                f"not {self.dev_fraction:g} and {self.test_fraction:g}"
-            )
 
-    def key(self, input_keys: Mapping[str, str]) -> str:
-        if self.split_file and "folder" not in input_keys:
-            input_keys = {**input_keys, "split_file": listing_digest([self.split_file])}
-        return super().key(input_keys)
-
-    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
-        folder = inputs["folder"].path if "folder" in inputs else Path()
-        listed = read_splits(folder / self.split_file) if self.split_file else None
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         tokens = inputs["tokens"].parts
         if "speech" in inputs:
             speech: Sequence[Path | pa.Table] = inputs["speech"].parts
@@ -88,21 +66,24 @@ class AlignSpeech(Stage):
         else:
             silence = pa.schema([SEGMENTS.field(name) for name in self.reads["speech"]]).empty_table()
             speech = [silence] * len(tokens)
-        make = partial(SegmentCutter, self, listed)
-        executor.map(make, list(zip(tokens, speech, strict=True)), out, schema=SEGMENTS, by="video_id")
-        videos = [split for part in Artifact(out, "").parts for split in splits_of_videos(part)]
-        return {"videos": {split: videos.count(split) for split in SPLITS}}
+        check_cut_alike(inputs["tokens"], inputs["splits"])
+        parts = list(zip(tokens, speech, inputs["splits"].parts, strict=True))
+        executor.map(partial(SegmentCutter, self.segment_tokens), parts, out, schema=SEGMENTS, by="video_id")
 
 
 class SegmentCutter:
-    """Tokens and sentences of one video in, its segments out."""
+    """Tokens, sentences and split of one video in, its segments out."""
 
-    def __init__(self, stage: AlignSpeech, listed: Mapping[str, str] | None) -> None:
-        self.stage, self.listed = stage, listed
+    def __init__(self, segment_tokens: int) -> None:
+        self.segment_tokens = segment_tokens
 
-    def __call__(self, clips: pa.Table, speech: pa.Table) -> pa.Table:
+    def __call__(self, clips: pa.Table, speech: pa.Table, splits: pa.Table) -> pa.Table:
+        if not clips.num_rows and not speech.num_rows:
+            return SEGMENTS.empty_table()
+        if not splits.num_rows:
+            raise ValueError("the video has no split: see the errors of SplitVideos")
         video_id = (clips if clips.num_rows else speech)["video_id"][0].as_py()
-        split = self._split(video_id)
+        split = splits["split"][0].as_py()
         clips = clips.sort_by("start_s")
         token = clips["token"].to_numpy()
         start_s, end_s = clips["start_s"].to_numpy(), clips["end_s"].to_numpy()
@@ -113,19 +94,12 @@ class SegmentCutter:
             {"start_s": s["start_s"], "end_s": s["end_s"], "text": s["text"].strip(), "tokens": token[owner == i]}
             for i, s in enumerate(sentences)
         ]
-        for clip in silent_stretches(owner, self.stage.segment_tokens):
+        for clip in silent_stretches(owner, self.segment_tokens):
             first, last = clip[0], clip[-1]
             rows.append({"start_s": start_s[first], "end_s": end_s[last], "text": None, "tokens": token[clip]})
         rows.sort(key=lambda row: (row["start_s"], row["end_s"]))
         numbered = [{"video_id": video_id, "segment": i, "split": split, **row} for i, row in enumerate(rows)]
         return pa.Table.from_pylist(numbered, SEGMENTS)
-
-    def _split(self, video_id: str) -> str:
-        if self.listed is None:
-            return split_of(video_id, self.stage.seed, self.stage.dev_fraction, self.stage.test_fraction)
-        if video_id not in self.listed:
-            raise ValueError(f"not listed in {self.stage.split_file}: add its split there, or leave the video out")
-        return self.listed[video_id]
 
 
 def owners(middle_s: np.ndarray, spans_s: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -148,24 +122,18 @@ def silent_stretches(owner: np.ndarray, length: int) -> list[np.ndarray]:
     return [run[i : i + length] for run in runs for i in range(0, len(run), length)]
 
 
-def check_cut_alike(tokens: Artifact, speech: Artifact) -> None:
-    """UserError where a video's tokens and its sentences are not in parts of the same number."""
-    both = (tokens, speech)
+def check_cut_alike(tokens: Artifact, other: Artifact) -> None:
+    """UserError where a video's tokens and its rows of ``other`` are not in parts of the same number."""
+    both = (tokens, other)
     places = [{v: i for i, part in enumerate(a.parts) for v in video_ids(part)} for a in both]
     apart = [v for v, i in places[0].items() if places[1].get(v, i) != i]
-    if apart or len(tokens.parts) != len(speech.parts):
+    if apart or len(tokens.parts) != len(other.parts):
         reason = f"'{apart[0]}' is in parts of different number" if apart else "they have different numbers of parts"
         raise UserError(
-            f"{tokens.path} and {speech.path} are cut differently ({reason}): make both from the same videos artifact"
+            f"{tokens.path} and {other.path} are cut differently ({reason}): make both from the same videos artifact"
         )
 
 
 def video_ids(part: Path) -> list[str]:
     ids: list[str] = pc.unique(read_part(part, ["video_id"])["video_id"]).to_pylist()
     return ids
-
-
-def splits_of_videos(part: Path) -> list[str]:
-    by_video = read_part(part, ["video_id", "split"]).group_by("video_id").aggregate([("split", "first")])
-    splits: list[str] = by_video["split_first"].to_pylist()
-    return splits

@@ -30,17 +30,17 @@ class LabelledSegment:
 
 
 def labelled_segments(
-    labels: Artifact, segments: Artifact, tokens: Artifact, features: Artifact
+    labels: Artifact, splits: Artifact, tokens: Artifact, features: Artifact
 ) -> list[LabelledSegment]:
     """The labelled segments that at least one clip lies in (its midpoint, or else the nearest one's).
 
     Reads features part by part and keeps one mean a segment.
     """
-    splits = split_of_videos(segments)
+    split_of = split_by_video(splits)
     by_video: dict[str, list[LabelledSegment]] = {}
     for row in labels.read().to_pylist():
-        if row["video_id"] in splits:
-            segment = LabelledSegment(**row, split=splits[row["video_id"]])
+        if row["video_id"] in split_of:
+            segment = LabelledSegment(**row, split=split_of[row["video_id"]])
             by_video.setdefault(segment.video_id, []).append(segment)
     columns = ["video_id", "start_s", "end_s"]
     for token_part, feature_part in zip(tokens.parts, features.parts, strict=True):
@@ -66,10 +66,7 @@ def vectors(column: pa.ChunkedArray) -> np.ndarray:
     return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
 
 
-def split_of_videos(segments: Artifact) -> dict[str, str]:
-    """Each video's split."""
-    splits: dict[str, str] = {}
-    for part in segments.parts:
-        table = read_part(part, ["video_id", "split"])
-        splits |= zip(table["video_id"].to_pylist(), table["split"].to_pylist(), strict=True)
-    return splits
+def split_by_video(splits: Artifact) -> dict[str, str]:
+    """Each video's split, from what SplitVideos wrote."""
+    table = splits.read(["video_id", "split"])
+    return dict(zip(table["video_id"].to_pylist(), table["split"].to_pylist(), strict=True))

@@ -32,7 +32,7 @@ CROSS_MODAL = "VideoBERT, with video"
 class ZeroShot(Stage):
     """Name the verb and the object of labelled segments by filling a sentence's masks; Table 1 of the paper.
 
-    In   model: trained VideoBERT; start: the extended BERT it was trained from; labels, tokens, features, segments
+    In   model: trained VideoBERT; start: the extended BERT it was trained from; labels, tokens, features, splits
     Out  method, video_id, start_s, end_s, verb, object, unseen_pair bool, verb_ranked, object_ranked list<string>:
          every label, the likeliest first; scores.md, the table
 
@@ -48,7 +48,7 @@ class ZeroShot(Stage):
         "labels": ("video_id", "start_s", "end_s", "verb", "object"),
         "tokens": ("video_id", "start_s", "end_s", "token"),
         "features": ("video_id", "feature"),
-        "segments": ("video_id", "split"),
+        "splits": ("video_id", "split"),
     }
     writes: ClassVar[pa.Schema] = pa.schema(
         [
@@ -81,7 +81,7 @@ class ZeroShot(Stage):
                 raise UserError(f"the template must hold {{{kind}}} once: {self.template!r}")
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
-        segments = labelled_segments(*(inputs[n] for n in ("labels", "segments", "tokens", "features")))
+        segments = labelled_segments(*(inputs[n] for n in ("labels", "splits", "tokens", "features")))
         train = [s for s in segments if s.split == "train"]
         test = [s for s in segments if s.split == self.split]
         if not test:

@@ -30,6 +30,7 @@ from stages.video.assign_tokens import AssignTokens
 from stages.video.extend_vocabulary import ExtendVocabulary
 from stages.video.fit_codebook import FitCodebook
 from stages.video.read_features import ReadFeatures
+from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
 
 CLIPS = 200
@@ -42,10 +43,11 @@ def graph(folder: Path) -> Graph:
     g = Graph()
     g.add("features", ReadFeatures(features=str(folder / "features"), features_per_s=1 / CLIP_S))
     g.add("speech", Transcribe(captions_json=str(folder / "captions.json")), videos="features")
-    g.add("codebook", FitCodebook(), features="features")
+    g.add("splits", SplitVideos(), videos="features")
+    g.add("codebook", FitCodebook(), features="features", splits="splits")
     g.add("tokens", AssignTokens(), features="features", codebook="codebook")
     g.add("encoder", ExtendVocabulary(encoder=small_bert()), codebook="codebook")
-    g.add("segments", AlignSpeech(), tokens="tokens", speech="speech")
+    g.add("segments", AlignSpeech(), tokens="tokens", speech="speech", splits="splits")
     g.add("examples", Encode(task=task), rows="segments", model="encoder")
     g.add(
         "train",

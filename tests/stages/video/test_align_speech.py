@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import MANIFEST, write_json, write_part
 from stages.video.align_speech import SEGMENTS, AlignSpeech
-from stages.video.splits import split_of
 from tests.stages.video.clips_and_speech import Sentence, clips, spoken
 
 
@@ -26,12 +24,22 @@ def artifact(folder: Path, parts: list[pa.Table]) -> Artifact:
     return Artifact(folder, folder.name)
 
 
-def align(folder: Path, tokens: list[pa.Table], speech: list[pa.Table] | None, **fields: Any) -> Artifact:
+def align(
+    folder: Path,
+    tokens: list[pa.Table],
+    speech: list[pa.Table] | None,
+    splits: dict[str, str] | None = None,
+    **fields: Any,
+) -> Artifact:
     inputs = {"tokens": artifact(folder / "tokens", tokens)}
     if speech is not None:
         inputs["speech"] = artifact(folder / "speech", speech)
-    if (folder / "folder").is_dir():
-        inputs["folder"] = Artifact(folder / "folder", "folder")
+    parts = []
+    for i, table in enumerate(tokens):
+        videos = table["video_id"].to_pylist() + (speech[i]["video_id"].to_pylist() if speech else [])
+        parts.append(splits or dict.fromkeys(videos, "train"))
+    tables = [pa.table({"video_id": pa.array(p, pa.string()), "split": list(p.values())}) for p in parts]
+    inputs["splits"] = artifact(folder / "splits", tables)
     out = Artifact(folder / "out", "key")
     make(AlignSpeech(**fields), inputs, out, LocalExecutor())
     return out
@@ -145,79 +153,25 @@ def test_inputs_cut_differently_are_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ splits
 
 
-def test_splits_have_the_asked_shares_and_stay_when_videos_are_added() -> None:
-    names = [f"video {i}" for i in range(20_000)]
-    before = {name: split_of(name, 0, 0.1, 0.2) for name in names}
-    shares = {split: n / len(names) for split, n in Counter(before.values()).items()}
-    assert shares == pytest.approx({"train": 0.7, "dev": 0.1, "test": 0.2}, abs=0.01)
-    assert {name: split_of(name, 1, 0.1, 0.2) for name in names} != before
-    assert Counter(split_of(name, 0, 0.0, 0.0) for name in names) == {"train": 20_000}
-    assert split_of("video 22", 0, 0.05, 0.05) == "dev"
-    assert split_of("video 10", 0, 0.05, 0.05) == "test"
+def test_all_segments_of_a_video_have_its_split(tmp_path: Path) -> None:
+    out = align(tmp_path, [clips({"a": 40, "b": 20})], None, splits={"a": "dev", "b": "test"})
+    assert {(r["video_id"], r["split"]) for r in out.read().to_pylist()} == {("a", "dev"), ("b", "test")}
 
 
-def test_all_segments_of_a_video_share_its_split(tmp_path: Path) -> None:
-    out = align(tmp_path, [clips({f"v{i}": 40 for i in range(50)})], None, dev_fraction=0.2, test_fraction=0.3)
-    splits: dict[str, set[str]] = {}
-    for row in out.read().to_pylist():
-        splits.setdefault(row["video_id"], set()).add(row["split"])
-    assert all(split == {split_of(video, 0, 0.2, 0.3)} for video, split in splits.items())
-    assert out.manifest["videos"] == Counter(split for (split,) in splits.values())
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_gives_the_split(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"split.{suffix}"
-    if suffix == "csv":
-        path.write_text("split,video_id,note\ntest,007,x\ndev,b,\n")
-    else:
-        pq.write_table(pa.table({"video_id": ["007", "b"], "split": ["test", "dev"]}), path)
-    out = align(tmp_path, [clips({"007": 1, "b": 1, "unlisted": 1})], None, split_file=str(path))
-    assert [(r["video_id"], r["split"]) for r in out.read().to_pylist()] == [("007", "test"), ("b", "dev")]
+def test_a_video_without_a_split_is_an_error_row(tmp_path: Path) -> None:
+    out = align(tmp_path, [clips({"a": 3, "b": 2})], None, splits={"a": "dev"})
+    assert set(out.read()["video_id"].to_pylist()) == {"a"}
     errors = out.errors()
     assert errors is not None
-    assert errors["item"].to_pylist() == ["unlisted"]
-    assert errors["reason"][0].as_py().startswith(f"not listed in {path}")
+    assert errors["item"].to_pylist() == ["b"]
 
 
-def test_a_split_file_may_lie_in_another_artifact(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "split.csv").write_text("video_id,split\nv,dev\n")
-    out = align(tmp_path, [clips({"v": 1})], None, split_file="split.csv")
-    assert out.read()["split"].to_pylist() == ["dev"]
-    assert AlignSpeech(split_file="split.csv").key({"tokens": "t", "folder": "f"})
+def test_a_video_of_which_nothing_is_left_is_no_segment(tmp_path: Path) -> None:
+    out = align(tmp_path, [clips({"a": 3})], None, splits={"a": "train", "unreadable": "train"})
+    assert set(out.read()["video_id"].to_pylist()) == {"a"}
+    assert out.errors() is None
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("video_id,split\nv,training\n", r"split\.csv, row 1: the split of 'v' is 'training', not one of train, dev"),
-        ("video_id,split\nv,dev\nv,test\n", r"row 2: 'v' is in 'test' here and in 'dev' before"),
-        ("video,split\nv,dev\n", "not a CSV or Parquet file with the columns video_id and split"),
-        ("", "not a CSV or Parquet file with the columns video_id and split"),
-    ],
-)
-def test_unusable_split_files_are_told_in_one_line(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "split.csv").write_text(text)
-    with pytest.raises(UserError, match=message) as error:
-        align(tmp_path, [clips({"v": 1})], None, split_file=str(tmp_path / "split.csv"))
-    assert "\n" not in str(error.value)
-
-
-def test_a_missing_split_file_is_found_while_planning_and_a_changed_one_counts(tmp_path: Path) -> None:
-    path = tmp_path / "split.csv"
-    stage = AlignSpeech(split_file=str(path))
-    with pytest.raises(UserError, match=r"split\.csv: no such file or directory"):
-        stage.key({"tokens": "t"})
-    path.write_text("video_id,split\nv,dev\n")
-    before = stage.key({"tokens": "t"})
-    path.write_text("video_id,split\nv,train\n")
-    assert stage.key({"tokens": "t"}) != before
-
-
-@pytest.mark.parametrize(
-    "fields", [{"segment_tokens": 0}, {"dev_fraction": -0.1}, {"dev_fraction": 0.6, "test_fraction": 0.5}]
-)
-def test_fields_out_of_range_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=str(next(iter(fields)))):
-        AlignSpeech(**fields)
+def test_no_room_for_tokens_is_refused() -> None:
+    with pytest.raises(UserError, match="segment_tokens"):
+        AlignSpeech(segment_tokens=0)

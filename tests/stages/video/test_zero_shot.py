@@ -42,7 +42,7 @@ def clips(video_id: str, tokens: list[int], offset: int = 0) -> tuple[pa.Table, 
 def world(
     folder: Path, rows: list[tuple[str, float, float, str, str]], videos: dict[str, tuple[str, list[int]]]
 ) -> dict:
-    """Labels, tokens, features and segments; ``videos`` maps an id to its split and tokens, two videos a part."""
+    """Labels, tokens, features and splits; ``videos`` maps an id to its split and tokens, two videos a part."""
     names = list(videos)
     drawn = [clips(v, videos[v][1]) for v in names]
     parts = [names[i : i + 2] for i in range(0, len(names), 2)]
@@ -54,7 +54,7 @@ def world(
         "labels": table(folder / "labels", labels),
         "tokens": table(folder / "tokens", *joined[0]),
         "features": table(folder / "features", *joined[1]),
-        "segments": table(folder / "segments", split),
+        "splits": table(folder / "splits", split),
     }
 
 
@@ -69,7 +69,7 @@ def test_a_labelled_segment_has_the_clips_whose_middle_lies_in_it(tmp_path: Path
         ],
         {"a": ("train", [5, 6, 7]), "b": ("test", [1, 2, 3]), "c": ("dev", [0])},
     )
-    first, second, third = labelled_segments(*(inputs[n] for n in ("labels", "segments", "tokens", "features")))
+    first, second, third = labelled_segments(*(inputs[n] for n in ("labels", "splits", "tokens", "features")))
     assert first.tokens.tolist() == [5, 6]
     assert first.feature is not None
     assert first.feature.tolist() == [5.5, 0.5, 0.0]
