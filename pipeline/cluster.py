@@ -125,7 +125,10 @@ class RayExecutor(Executor):
                 socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, OSError) as error:
-            raise UserError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
+            raise UserError(
+                f"no Ray cluster at {address or 'this machine'}: {error} "
+                "(a cluster started by hand wants RAY_AUTH_MODE=token and its token from whoever joins)"
+            ) from None
         self._connected = True
 
     def _workers_with(self, resources: Resources) -> WorkerPool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipeline.errors import UserError
 from pipeline.executor import Executor, Mapper, MapReport, Resources
 from pipeline.parts import Part, map_part, portable
-from pipeline.process import SPAWN, end_with_parent, how_it_died, set_threads
+from pipeline.process import SPAWN, cores, end_with_parent, how_it_died, set_threads
 from pipeline.ranks import run_ranks
 from pipeline.workers import WorkerDied, WorkerPool, run_map
 
@@ -92,7 +92,7 @@ class LocalExecutor(Executor):
         devices = _visible_devices() if resources.gpus else []
         if self._pool is None or self._pool[0] != devices:
             self.close()
-            cpus = max(1, (os.cpu_count() or 1) // self.workers)
+            cpus = max(1, cores() // self.workers)
 
             def start(slot: int) -> LocalWorker:
                 return LocalWorker(cpus, devices[slot % len(devices)] if devices else None, self.item_timeout_s)

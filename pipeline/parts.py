@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,11 +76,15 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
         items = list(cut(tables, part.by))
         n_items = len(items)
         prefetch = None if part.careful else getattr(mapper, "prefetch", None)
-        if prefetch and items:
-            prefetch(*items[0][1])
+
+        def fetch(position: int) -> None:
+            if prefetch and position < len(items):
+                with suppress(Exception):  # what is wrong with the item shows when its turn comes
+                    prefetch(*items[position][1])
+
+        fetch(0)
         for position, (name, item) in enumerate(items):
-            if prefetch and position + 1 < len(items):
-                prefetch(*items[position + 1][1])
+            fetch(position + 1)
             try:
                 if position in poisonous:
                     raise ValueError(poisonous[position])

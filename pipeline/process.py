@@ -16,6 +16,11 @@ SPAWN = multiprocessing.get_context("spawn")
 """A fork would copy held locks, CUDA contexts and open stores."""
 
 
+def cores() -> int:
+    """The cores this process may use: a scheduler may have given it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def set_threads(cpus: int) -> None:
     """Give this process ``cpus`` threads, in the libraries that are loaded and in those that will be.
 

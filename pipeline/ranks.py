@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pipeline.parts import portable
-from pipeline.process import SPAWN, end_with_parent, how_it_died, set_threads
+from pipeline.process import SPAWN, cores, end_with_parent, how_it_died, set_threads
 
 
 def run_ranks(loop: Callable[[Any], None], config: Any, world_size: int) -> None:
@@ -62,7 +62,7 @@ def _run(
     connection: Connection, loop: Callable[[Any], None], config: Any, rank: int, world_size: int, port: int
 ) -> None:
     end_with_parent()
-    set_threads(max(1, (os.cpu_count() or 1) // world_size))
+    set_threads(max(1, cores() // world_size))
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),

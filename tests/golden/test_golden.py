@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import Artifact, LocalExecutor
+from pipeline import Artifact, LocalExecutor, catalogue
 from pipeline.graph import make
 from tests.cases import CASES, Case, artifact
 from tests.golden import guard
@@ -31,6 +31,10 @@ def test_output_changes_only_with_version(case: Case, tmp_path: Path, request: p
 
 def test_outputs_are_of_known_cases() -> None:
     assert set(guard.load()) <= {case.name for case in CASES}
+
+
+def test_every_stage_has_a_case() -> None:
+    assert set(catalogue.stages()) - {entry["stage"] for entry in guard.load().values()} == set()
 
 
 class TestGuard:

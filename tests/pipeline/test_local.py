@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import LocalExecutor, UserError
+from pipeline.process import cores
 from pipeline.store import MANIFEST, read_part
 from tests.pipeline.loops import Job, average_ranks
 from tests.pipeline.toys import NUMBERS, Square, SquareNumbers
@@ -148,8 +149,7 @@ class CountThreads:
 
 
 def test_workers_share_the_cores(tmp_path: Path) -> None:
-    cores = os.cpu_count() or 1
-    with LocalExecutor(workers=cores) as executor:
+    with LocalExecutor(workers=cores()) as executor:
         executor.map(CountThreads, [[pa.table({"group": ["a"]})]], tmp_path, schema=NUMBERS, by="group")
     assert read_part(tmp_path / "part-00000.parquet")["x"].to_pylist() == [1.0]
 
@@ -203,7 +203,7 @@ class TestFit:
         ranks.fit(average_ranks, Job(tmp_path))
         seen = [json.loads((tmp_path / f"rank-{i}.json").read_text()) for i in range(2)]
         assert [(s["rank"], s["world_size"], s["mean"]) for s in seen] == [(0, 2, 1.5), (1, 2, 1.5)]
-        assert [s["threads"] for s in seen] == [max(1, (os.cpu_count() or 1) // 2)] * 2
+        assert [s["threads"] for s in seen] == [max(1, cores() // 2)] * 2
 
     def test_the_failing_ranks_traceback_is_told(self, ranks: LocalExecutor, tmp_path: Path) -> None:
         with pytest.raises(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,12 @@ class TestMapPart:
         mapper = Watched()
         assert list(map_part(mapper, part(tmp_path, rows("aab")))) == [2, 1]
         assert mapper.calls == ["prefetch a", "prefetch b", "a", "b"]
+
+    def test_a_fetch_that_fails_costs_nothing_but_time(self, tmp_path: Path) -> None:
+        mapper = Watched()
+        mapper.prefetch = partial(pow, 0)  # type: ignore[method-assign]
+        assert list(map_part(mapper, part(tmp_path, rows("aab")))) == [2, 1]
+        assert not (tmp_path / "errors").exists()
 
     def test_carefully_nothing_is_fetched_and_poison_not_touched(self, tmp_path: Path) -> None:
         mapper = Watched()
