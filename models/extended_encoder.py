@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -15,15 +16,18 @@ VisualRows = Literal["paper", "centred"]
 DEAD_BIAS = -100.0
 """Output bias of leaves that no clip belongs to. Their rows copy a live ancestor's, so without it they would share the
 live words' probability, for good where the embeddings are frozen."""
+MOST_PADDING = 1024
+"""More rows than this beyond the tokenizer's words are words that a wrong or missing tokenizer does not know."""
 LIFT = 3.0
-"""Above this, hidden states, which a layer norm keeps small, meet the straight part of GELU and its kin."""
+"""Brings hidden states, which a layer norm keeps small, onto the straight part of GELU and its kin."""
 
 
 def load_masked_lm(encoder: str, revision: str) -> tuple[PreTrainedModel, bool]:
     """The encoder of a directory or of the hub in float32, with the output layer that predicts masked words.
 
     An encoder that was saved without one gets an output layer that is ready to learn (``_start_output_layer``), and
-    True is returned beside it. ValueError where encoder weights are missing; OSError and ValueError of transformers.
+    True is returned beside it. ValueError where weights are missing, damaged or of other shapes; OSError and ValueError
+    of transformers.
     """
     from transformers import AutoModelForMaskedLM
     from transformers.utils import logging
@@ -32,9 +36,12 @@ def load_masked_lm(encoder: str, revision: str) -> tuple[PreTrainedModel, bool]:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     model: PreTrainedModel
     with torch.random.fork_rng(devices=[]):  # what is missing is drawn, and replaced below
-        model, report = AutoModelForMaskedLM.from_pretrained(
-            encoder, revision=revision, dtype=torch.float32, output_loading_info=True
-        )
+        try:
+            model, report = AutoModelForMaskedLM.from_pretrained(
+                encoder, revision=revision, dtype=torch.float32, output_loading_info=True
+            )
+        except (RuntimeError, SafetensorError) as error:
+            raise ValueError(f"its weights are damaged or do not fit its config.json ({error})") from error
     missing = sorted(report["missing_keys"])
     lacking = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
     if lacking:
@@ -72,8 +79,10 @@ def extend_model(model: PreTrainedModel, n_text: int, join_row: Tensor, visual_r
     dead         shape = (leaves,), bool
     """
     rows, output, kind = embedding_rows(model), _output_layer(model), model.config.model_type
-    if len(rows) < n_text:
-        raise ValueError(f"its tokenizer has {n_text} words, its embedding only {len(rows)} rows")
+    if not n_text <= len(rows) <= n_text + MOST_PADDING:
+        raise ValueError(
+            f"its tokenizer has {n_text} words and its embedding {len(rows)} rows: they do not belong together"
+        )
     tied = output is not None and output.weight is rows and output.bias is not None
     if not tied or kind == "mobilebert":  # whose output layer has a second matrix beside the embedding
         raise ValueError(f"this {kind} does not predict words by its embedding and a bias alone, as BERT does")

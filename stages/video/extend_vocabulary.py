@@ -48,10 +48,11 @@ class ExtendVocabulary(Stage):
     """Seeds the projection."""
 
     def fingerprint(self) -> str:
-        if Path(self.encoder).is_dir():
-            if not (Path(self.encoder) / "config.json").is_file():
-                raise UserError(f"{self.encoder}: not an encoder's directory (it has no config.json)")
-            return listing_digest([self.encoder])
+        if (folder := Path(self.encoder)).is_dir():
+            for needed in (("config.json",), ("tokenizer.json", "vocab.txt")):
+                if not any((folder / name).is_file() for name in needed):
+                    raise UserError(f"{folder}: not an encoder's directory (it has no {' or '.join(needed)})")
+            return listing_digest([folder])
         if self.encoder.startswith(("/", ".", "~")) or self.encoder.count("/") > 1:
             raise UserError(f"{self.encoder}: no such directory")
         return self.encoder

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForMaskedLM, MobileBertConfig, MobileBertForMaskedLM
+from transformers import AutoModelForMaskedLM, BertConfig, MobileBertConfig, MobileBertForMaskedLM
 
 from models.extended_encoder import DEAD_BIAS, embedding_rows, extend_model, load_masked_lm, rows_from_centroids
 from tests.models.small_encoders import PIECES, WIDTH, save_encoder, save_model
@@ -139,9 +139,23 @@ def test_missing_encoder_weights_are_an_error(tmp_path: Path) -> None:
         load_masked_lm(str(tmp_path), "main")
 
 
-def test_fewer_rows_than_words_are_an_error(tmp_path: Path) -> None:
-    model = save_model(tmp_path, rows=N_TEXT - 1)
-    with pytest.raises(ValueError, match=f"its tokenizer has {N_TEXT} words, its embedding only {N_TEXT - 1} rows"):
+def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    save_encoder(tmp_path)
+    BertConfig(vocab_size=N_TEXT, hidden_size=32, num_attention_heads=2).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"its weights are damaged or do not fit its config\.json"):
+        load_masked_lm(str(tmp_path), "main")
+    save_encoder(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"its weights are damaged or do not fit its config\.json"):
+        load_masked_lm(str(tmp_path), "main")
+
+
+@pytest.mark.parametrize("rows", [N_TEXT - 1, N_TEXT + 1025])
+def test_a_tokenizer_of_another_model_is_an_error(rows: int, tmp_path: Path) -> None:
+    model = save_model(tmp_path, rows=rows)
+    with pytest.raises(
+        ValueError, match=f"its tokenizer has {N_TEXT} words and its embedding {rows} rows: they do not"
+    ):
         extend_model(model, N_TEXT, torch.zeros(WIDTH), centroids(), dead())
 
 

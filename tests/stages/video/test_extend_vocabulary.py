@@ -21,7 +21,7 @@ from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import MANIFEST
 from stages.video.extend_vocabulary import UNFINISHED, ExtendVocabulary
-from tests.models.small_encoders import PIECES, WIDTH, save_encoder
+from tests.models.small_encoders import PIECES, WIDTH, save_encoder, save_model
 from tests.stages.video.small_codebook import small_codebook
 
 N_TEXT = len(PIECES)
@@ -130,6 +130,9 @@ def test_missing_directories_are_found_while_planning(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{encoder}: no such directory"):
             ExtendVocabulary(encoder=encoder).fingerprint()
     with pytest.raises(UserError, match=r"not an encoder's directory \(it has no config.json\)"):
+        ExtendVocabulary(encoder=str(tmp_path)).fingerprint()
+    save_model(tmp_path)
+    with pytest.raises(UserError, match=r"not an encoder's directory \(it has no tokenizer.json or vocab.txt\)"):
         ExtendVocabulary(encoder=str(tmp_path)).fingerprint()
 
 
