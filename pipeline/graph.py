@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from rich.table import Table
@@ -92,6 +92,13 @@ def plan(graph: Graph, store: Store) -> dict[str, Artifact]:
     return artifacts
 
 
+class _Spent(NamedTuple):
+    """What this run did for a node."""
+
+    seconds: float
+    rows_before: int
+
+
 def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()) -> dict[str, Artifact]:
     """Make every artifact that is not there yet and return them all; ``only`` those nodes and what they need.
 
@@ -99,7 +106,7 @@ def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()
     """
     artifacts = plan(graph, store)
     wanted = graph.ancestors(only) if only else list(graph)
-    spent: dict[str, float | None] = {}
+    spent: dict[str, _Spent | None] = {}
     try:
         for name in wanted:
             node, artifact = graph[name], artifacts[name]
@@ -110,14 +117,14 @@ def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()
                     say(f"{name}: done before, {artifact.path}")
                     continue
                 say(f"{name}: {type(node.stage).__name__} -> {artifact.path}")
-                started = time.perf_counter()
+                started, there = time.perf_counter(), artifact.rows()
                 try:
                     with titled(name):
                         make(node.stage, inputs, artifact, executor)
                 except (UserError, StageFailed) as error:
                     raise type(error)(f"node '{name}': {error}") from error
                 finally:
-                    spent[name] = time.perf_counter() - started
+                    spent[name] = _Spent(time.perf_counter() - started, there)
     finally:
         CONSOLE.print(_closing_table(artifacts, spent))
     return {name: artifacts[name] for name in wanted}
@@ -174,22 +181,20 @@ def _library_versions() -> dict[str, str]:
     return versions
 
 
-def _closing_table(artifacts: Mapping[str, Artifact], spent: Mapping[str, float | None]) -> Table:
-    """``spent`` seconds by node, None for those that were there."""
+def _closing_table(artifacts: Mapping[str, Artifact], spent: Mapping[str, _Spent | None]) -> Table:
+    """One row a node that was reached; None for one that was there."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("node", "rows", "errors", "seconds", "rows/s", "of the whole"):
         table.add_column(column, justify="left" if column == "node" else "right")
-    whole = sum(s for s in spent.values() if s is not None) or 1.0
-    for name, seconds in spent.items():
-        share = "" if seconds is None else f"{seconds / whole:.0%}"
-        if not artifacts[name].done:
-            table.add_row(name, "unfinished", "", f"{seconds:,.1f}", "", share)
-            continue
-        rows, errors = (artifacts[name].manifest[k] for k in ("rows", "errors"))
-        cells = [name, f"{rows:,}" if rows else "", f"{errors:,}" if errors else ""]
-        if seconds is None:
-            cells += ["done before", "", ""]
-        else:
-            cells += [f"{seconds:,.1f}", f"{rows / max(seconds, 1e-9):,.1f}" if rows else "", share]
-        table.add_row(*cells)
+    whole = sum(s.seconds for s in spent.values() if s) or 1.0
+    for name, this in spent.items():
+        rows, errors, seconds, rate, share = "unfinished", "", "done before", "", ""
+        if artifacts[name].done:
+            n_rows, n_errors = (artifacts[name].manifest[k] for k in ("rows", "errors"))
+            rows, errors = (f"{n:,}" if n else "" for n in (n_rows, n_errors))
+        if this:
+            seconds, share = f"{this.seconds:,.1f}", f"{this.seconds / whole:.0%}"
+            if artifacts[name].done and n_rows:
+                rate = f"{(n_rows - this.rows_before) / max(this.seconds, 1e-9):,.1f}"
+        table.add_row(name, rows, errors, seconds, rate, share)
     return table

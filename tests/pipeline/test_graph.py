@@ -168,6 +168,12 @@ class TestRun:
         shares = [int(line.split()[-1].rstrip("%")) for line in (squares, sums)]
         assert sum(shares) in (99, 100, 101)
 
+    def test_the_tables_rate_counts_what_this_run_made(self, store: Store, printed: io.StringIO) -> None:
+        artifact = run(graph(), store, LocalExecutor(), only=["numbers"])["numbers"]
+        (artifact.path / MANIFEST).unlink()
+        run(graph(), store, LocalExecutor(), only=["numbers"])
+        assert printed.getvalue().splitlines()[-1].split()[::3] == ["numbers", "0.0"]
+
     @pytest.mark.parametrize("left", ["errors.parquet", "errors.parquet and half of the folder"])
     def test_killed_before_the_manifest_it_keeps_its_errors(self, store: Store, left: str) -> None:
         """The parts' error files are joined, then deleted, then the manifest is written."""
