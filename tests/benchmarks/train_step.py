@@ -67,7 +67,7 @@ def prepare(folder: Path) -> None:
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(small_bert())
     extended = extend_tokenizer(tokenizer, 12, 4, folder / "model")
-    model = load_masked_lm(small_bert(), "main")
+    model, _ = load_masked_lm(small_bert(), "main")
     n_text, dead = len(tokenizer), torch.zeros(12**4, dtype=torch.bool)
     text_rows = embedding_rows(model)[:n_text].detach().clone()
     rows = rows_from_centroids(torch.randn(12**4, 1024), dead, text_rows, seed=0)
