@@ -1,0 +1,284 @@
+"""k-means of one set of vectors, streamed in blocks and the same to the bit on any number of threads.
+
+Restarts happen on a sample: greedy k-means++ (Arthur & Vassilvitskii 2007) and Lloyd's steps; the best goes on over
+every vector. Sums of a block are float32, everything above blocks float64 and int64, added in the order of blocks.
+Blocks do not depend on threads, and each is one thread's work: a matrix product cut among threads may round otherwise.
+
+Shape suffixes: N vectors, M of a sample, B of a block, K centroids, T trials, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 512
+"""Vectors converted to float32 at a time: 2 MB at width 1024, what a core's cache holds."""
+CHUNK = 16 * BLOCK
+"""Vectors in one task of a thread."""
+
+Run: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""``map``, or that of a pool: results in the order of the items."""
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A pool whose threads run single-threaded operators."""
+
+    count: int
+    map: Run
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch's operators run on one thread inside."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@contextmanager
+def thread_pool() -> Iterator[Threads]:
+    """As many threads as torch has here; inside, the caller's operators are single-threaded too."""
+    n_threads = torch.get_num_threads()
+    with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool, one_thread():
+        yield Threads(n_threads, pool.map)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Some rows of a matrix [*, D] of float16 or float32, in a fixed order; ``rows`` None stands for all."""
+
+    vectors: Tensor
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors if self.rows is None else self.rows)
+
+    def __getitem__(self, which: slice | Tensor) -> Tensor:
+        """Float32 [B, D]."""
+        if self.rows is None:
+            return self.vectors[which].float()
+        return self.vectors.index_select(0, self.rows[which]).float()
+
+    def blocks(self, start: int) -> Iterator[Tensor]:
+        """The blocks of the chunk that begins at ``start``."""
+        for at in range(start, min(start + CHUNK, len(self)), BLOCK):
+            yield self[at : min(at + BLOCK, len(self))]
+
+    @property
+    def chunks(self) -> range:
+        return range(0, len(self), CHUNK)
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """How to cluster. Fields as those of the stage FitCodebook."""
+
+    restarts: int = 5
+    iterations: int = 25
+    tolerance: float = 1e-4
+    sample_per_centroid: int = 64
+
+    @torch.inference_mode()
+    def fit(
+        self, points: Points, k: int, seed: Sequence[int], run: Run = map, on_pass: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """Centroids [K, D] float32 of ``points``. Rows of infinities where there are fewer distinct points than K.
+
+        run      calls a function on each chunk: map, or that of Threads
+        on_pass  told the number of each pass over all points
+        """
+        rng = np.random.default_rng(seed)
+        if len(points) <= CHUNK:
+            points = Points(points[:])
+        sample_MD = points[_draw(len(points), k * self.sample_per_centroid, rng)]
+        mean_D = sample_MD.mean(0)
+        sample_MD = sample_MD - mean_D
+        least_gain = self.tolerance * float(sample_MD.square().sum(1).mean(dtype=torch.float64)) / 2
+        centroids_KD = _start(sample_MD, k, self.restarts, self.iterations, least_gain, rng).add_(mean_D)
+        del sample_MD
+        before = math.inf
+        for number in range(self.iterations):
+            if on_pass:
+                on_pass(number + 1)
+            sums_KD, counts_K, error = _sums(points, _Table.of(centroids_KD, mean_D), run)
+            centroids_KD = sums_KD.div_(counts_K[:, None]).float()
+            empty_K = counts_K == 0
+            if empty_K.any():
+                centroids_KD[empty_K] = math.inf
+                found = _farthest(points, _Table.of(centroids_KD, mean_D), int(empty_K.sum()), run)
+                for j, vector in zip(empty_K.nonzero().flatten().tolist(), found, strict=False):
+                    centroids_KD[j] = vector
+                if found:
+                    continue
+            if before - error <= least_gain:
+                break
+            before = error
+        return centroids_KD
+
+
+@torch.inference_mode()
+def nearest(points: Points, centroids: Tensor, run: Run = map) -> tuple[np.ndarray, float]:
+    """Index uint8 [N] of the nearest of ``centroids`` [K, D] (K <= 256, infinite ones are dead) and the sum of squared
+    distances to it."""
+    table = _Table.of(centroids, centroids[~centroids[:, 0].isinf()].mean(0))
+    done = list(run(partial(_nearest_in_chunk, points, table), points.chunks))
+    labels = torch.cat([labels for labels, _ in done]) if done else torch.zeros(0, dtype=torch.uint8)
+    return labels.numpy(), math.fsum(error for _, error in done)
+
+
+def _draw(n: int, size: int, rng: np.random.Generator) -> slice | Tensor:
+    """Indices of ``size`` of ``n`` in ascending order; everything where that is fewer."""
+    if n <= size:
+        return slice(None)
+    return torch.from_numpy(np.sort(rng.choice(n, size, replace=False, shuffle=False)))
+
+
+def _start(x_MD: Tensor, k: int, restarts: int, iterations: int, least_gain: float, rng: np.random.Generator) -> Tensor:
+    """Centroids [K, D] of the best of ``restarts`` on a sample without its mean.
+
+    All of it works on the products of vectors with one another, computed once: for a centroid c, the mean of members H,
+    x . c is the mean of X . X over H and |c|^2 the mean of x . c over H.
+    """
+    products_MM = x_MD @ x_MD.T
+    squares_M = products_MM.diagonal()
+    distances_MM = (squares_M + squares_M[:, None]).sub_(products_MM, alpha=2).clamp_(min=0).numpy()
+    best = (math.inf, np.empty(0, np.int64))
+    for _ in range(restarts):
+        labels_M = distances_MM[:, _seeds(distances_MM, k, rng)].argmin(1)
+        before = math.inf
+        for _ in range(iterations):
+            error, labels_M = _step(products_MM, labels_M, k)
+            if before - error <= least_gain:
+                break
+            before = error
+        best = min(best, (error, labels_M), key=lambda b: b[0])
+    labels = torch.from_numpy(best[1])
+    sums_KD = torch.zeros(k, x_MD.shape[1]).index_add_(0, labels, x_MD)
+    return sums_KD.div_(labels.bincount(minlength=k).clamp_(min=1)[:, None])
+
+
+def _seeds(distances_MM: np.ndarray, k: int, rng: np.random.Generator) -> list[int]:
+    """Greedy k-means++, [K] indices: of 2 + log K candidates, drawn by squared distance, the one that helps most."""
+    m = len(distances_MM)
+    chosen = [int(rng.integers(m))]
+    closest_M = distances_MM[chosen[0]]
+    for _ in range(k - 1):
+        cumulated_M = closest_M.cumsum(dtype=np.float64)
+        drawn_T = rng.random(2 + int(math.log(k))) * cumulated_M[-1]
+        candidates_T = np.searchsorted(cumulated_M, drawn_T, "right").clip(max=m - 1)
+        closest_TM = np.minimum(distances_MM[candidates_T], closest_M)
+        best = closest_TM.sum(1).argmin()
+        chosen.append(int(candidates_T[best]))
+        closest_M = closest_TM[best]
+    return chosen
+
+
+def _step(products_MM: Tensor, labels_M: np.ndarray, k: int) -> tuple[float, np.ndarray]:
+    """One of Lloyd's steps: half the mean squared distance to the means of ``labels_M``, less a constant, and the
+    nearest of them. A mean without members counts as 0, the mean of all."""
+    every = np.arange(len(labels_M))
+    counts_K = np.bincount(labels_M, minlength=k).clip(min=1).astype(np.float32)
+    members_MK = np.zeros((len(labels_M), k), np.float32)
+    members_MK[every, labels_M] = 1 / counts_K[labels_M]
+    means_MK = (products_MM @ torch.from_numpy(members_MK)).numpy()
+    scores_MK = (members_MK * means_MK).sum(0) / 2 - means_MK
+    labels_M = scores_MK.argmin(1)
+    return float(scores_MK[every, labels_M].mean()), labels_M
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Centroids made ready for search: |x - c|^2 / 2 = constant + offset - x . (c - shift).
+
+    Video features share a large mean; products with centroids less that shift keep float32's digits for what differs.
+    """
+
+    centroids_KD: Tensor
+    shifted_KD: Tensor
+    offsets_K: Tensor
+
+    @classmethod
+    def of(cls, centroids_KD: Tensor, shift_D: Tensor) -> _Table:
+        """Infinite centroids are nobody's nearest."""
+        dead_K = centroids_KD[:, 0].isinf()
+        shifted_KD = (centroids_KD - shift_D).masked_fill_(dead_K[:, None], 0.0)
+        offsets_K = torch.add(shift_D, shifted_KD, alpha=0.5).mul_(shifted_KD).sum(1)
+        return cls(centroids_KD, shifted_KD, offsets_K.masked_fill_(dead_K, math.inf))
+
+    def search(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """Half the squared distance to the nearest centroid, less a constant of each vector, and its index: [B]."""
+        return torch.addmm(self.offsets_K, x_BD, self.shifted_KD.T, alpha=-1).min(1)
+
+    def differences(self, x_BD: Tensor, labels_B: Tensor) -> Tensor:
+        return self.centroids_KD.index_select(0, labels_B).sub_(x_BD)
+
+
+def _sums(points: Points, table: _Table, run: Run) -> tuple[Tensor, Tensor, float]:
+    """Sums [K, D] float64 and counts [K] int64 of the points nearest to each centroid; half their mean squared
+    distance, less a constant."""
+    sums_KD = torch.zeros(table.centroids_KD.shape, dtype=torch.float64)
+    counts_K = torch.zeros(len(sums_KD), dtype=torch.int64)
+    error = 0.0
+    for s, n, e in run(partial(_sums_in_chunk, points, table), points.chunks):
+        sums_KD += s
+        counts_K += n
+        error += e
+    return sums_KD, counts_K, error / len(points)
+
+
+def _sums_in_chunk(points: Points, table: _Table, start: int) -> tuple[Tensor, Tensor, float]:
+    k, width = table.centroids_KD.shape
+    sums_KD = torch.zeros(k, width, dtype=torch.float64)
+    counts_K = torch.zeros(k, dtype=torch.int64)
+    error = 0.0
+    for x_BD in points.blocks(start):
+        least_B, labels_B = table.search(x_BD)
+        sums_KD += torch.zeros(k, width).index_add_(0, labels_B, x_BD)
+        counts_K += labels_B.bincount(minlength=k)
+        error += float(least_B.sum())
+    return sums_KD, counts_K, error
+
+
+def _nearest_in_chunk(points: Points, table: _Table, start: int) -> tuple[Tensor, float]:
+    labels, error = [], 0.0
+    for x_BD in points.blocks(start):
+        _, labels_B = table.search(x_BD)
+        differences = table.differences(x_BD, labels_B).flatten()
+        error += float(differences.dot(differences))
+        labels.append(labels_B)
+    return torch.cat(labels).to(torch.uint8), error
+
+
+def _farthest(points: Points, table: _Table, n: int, run: Run) -> list[Tensor]:
+    """Up to ``n`` different points, those farthest from their centroids; none that lies on its centroid."""
+    candidates: list[tuple[float, int]] = []
+    for found in run(partial(_farthest_in_chunk, points, table, 2 * n), points.chunks):
+        candidates += found
+    chosen: list[Tensor] = []
+    for _, index in sorted(candidates, key=lambda c: (-c[0], c[1])):
+        vector = points[torch.tensor([index])][0]
+        if len(chosen) < n and not any(torch.equal(vector, other) for other in chosen):
+            chosen.append(vector)
+    return chosen
+
+
+def _farthest_in_chunk(points: Points, table: _Table, n: int, start: int) -> list[tuple[float, int]]:
+    distances = torch.cat(
+        [table.differences(x_BD, table.search(x_BD)[1]).square_().sum(1) for x_BD in points.blocks(start)]
+    )
+    far = distances.sort(descending=True, stable=True)
+    return [(d, start + i) for d, i in zip(far.values[:n].tolist(), far.indices[:n].tolist(), strict=True) if d > 0]
