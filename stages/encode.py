@@ -35,6 +35,10 @@ class Encode(Stage):
     task: Task
     """Whose examples."""
 
+    @property
+    def writes(self) -> pa.Schema:
+        return self.task.example_schema
+
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         sources = [inputs[name] for name in ("rows", "more") if name in inputs]
         for source in sources:

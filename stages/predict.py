@@ -41,6 +41,10 @@ class Predict(Stage):
     split: str = "test"
     """Which examples: train, dev or test."""
 
+    @property
+    def writes(self) -> pa.Schema:
+        return self.task.prediction_schema
+
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         make = partial(Predictor, inputs["model"].path, self.task, self.split)
         parts = [[p] for p in inputs["examples"].parts]
