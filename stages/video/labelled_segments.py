@@ -42,10 +42,9 @@ def labelled_segments(
         if row["video_id"] in split_of:
             segment = LabelledSegment(**row, split=split_of[row["video_id"]])
             by_video.setdefault(segment.video_id, []).append(segment)
-    columns = ["video_id", "start_s", "end_s"]
     for token_part, feature_part in zip(tokens.parts, features.parts, strict=True):
-        table = read_part(token_part, [*columns, "token"])
-        feature = vectors(read_part(feature_part, ["feature"])["feature"])
+        table = read_part(token_part, ["video_id", "clip", "start_s", "end_s", "token"])
+        feature = features_of(table, read_part(feature_part, ["video_id", "clip", "feature"]))
         video_ids = np.asarray(table["video_id"])
         middle = (np.asarray(table["start_s"]) + np.asarray(table["end_s"])) / 2
         token = np.asarray(table["token"])
@@ -60,10 +59,16 @@ def labelled_segments(
     return [s for found in by_video.values() for s in found if s.feature is not None]
 
 
-def vectors(column: pa.ChunkedArray) -> np.ndarray:
-    """A fixed_size_list column as an array [rows, width]."""
-    array = column.combine_chunks()
-    return array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
+def features_of(tokens: pa.Table, features: pa.Table) -> np.ndarray:
+    """The features [rows, width] of the clips that have a token: clips whose feature is not finite have none."""
+    array = features["feature"].combine_chunks()
+    matrix: np.ndarray = array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
+    if tokens.num_rows == features.num_rows:
+        return matrix
+    clips = zip(features["video_id"].to_pylist(), features["clip"].to_pylist(), strict=True)
+    row_of = {clip: row for row, clip in enumerate(clips)}
+    wanted = zip(tokens["video_id"].to_pylist(), tokens["clip"].to_pylist(), strict=True)
+    return matrix[[row_of[clip] for clip in wanted]]
 
 
 def split_by_video(splits: Artifact) -> dict[str, str]:

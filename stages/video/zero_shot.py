@@ -46,8 +46,8 @@ class ZeroShot(Stage):
         "model": (),
         "start": (),
         "labels": ("video_id", "start_s", "end_s", "verb", "object"),
-        "tokens": ("video_id", "start_s", "end_s", "token"),
-        "features": ("video_id", "feature"),
+        "tokens": ("video_id", "clip", "start_s", "end_s", "token"),
+        "features": ("video_id", "clip", "feature"),
         "splits": ("video_id", "split"),
     }
     writes: ClassVar[pa.Schema] = pa.schema(

@@ -14,7 +14,7 @@ from pipeline.graph import make
 from pipeline.store import write_json, write_part
 from stages.inference import Inference
 from stages.train import Train
-from stages.video.labelled_segments import labelled_segments
+from stages.video.labelled_segments import features_of, labelled_segments
 from stages.video.zero_shot import CHANCE, CROSS_MODAL, PRIOR, START, SUPERVISED, TemplateScorer, ZeroShot, score_table
 from tests.stages.tiny_world import examples, extended_bert
 
@@ -33,7 +33,7 @@ def clips(video_id: str, tokens: list[int], offset: int = 0) -> tuple[pa.Table, 
     """Tokens and features of a video's clips of 1.5 s; a feature is (token + offset, clip, 0)."""
     n = len(tokens)
     start = np.arange(n) * 1.5
-    common = {"video_id": [video_id] * n, "start_s": start, "end_s": start + 1.5}
+    common = {"video_id": [video_id] * n, "clip": np.arange(n), "start_s": start, "end_s": start + 1.5}
     features = np.array([[t + offset, i, 0] for i, t in enumerate(tokens)], np.float16)
     feature = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), 3)
     return pa.table({**common, "token": pa.array(tokens, pa.uint16())}), pa.table({**common, "feature": feature})
@@ -75,6 +75,11 @@ def test_a_labelled_segment_has_the_clips_whose_middle_lies_in_it(tmp_path: Path
     assert first.feature.tolist() == [5.5, 0.5, 0.0]
     assert second.tokens.tolist() == [6]
     assert (third.video_id, third.split, third.tokens.tolist()) == ("b", "test", [2, 3])
+
+
+def test_a_clip_without_a_token_is_left_out() -> None:
+    tokens, features = clips("a", [4, 5, 6])
+    assert features_of(tokens.filter(pa.array([True, False, True])), features)[:, 0].tolist() == [4, 6]
 
 
 @pytest.fixture(scope="module")
