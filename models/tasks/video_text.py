@@ -89,7 +89,7 @@ class VideoText(Task):
     # ------------------------------------------------------------------------------------------- examples
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-        text = tokenizer(row["text"], add_special_tokens=False)["input_ids"] if row.get("text") else []
+        text = text_ids(row.get("text") or "", tokenizer)
         visual = Vocabulary.of(tokenizer).visual_ids(row.get("tokens") or [])
         if not text and not len(visual):
             raise ValueError("neither words nor visual words")
@@ -302,6 +302,15 @@ class VideoText(Task):
                 ]
             answers.append(answer)
         return answers
+
+
+def text_ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Wordpieces of a text. ``[MASK]`` is a place to fill; the other special tokens are text like any other."""
+    ids: list[int] = []
+    for i, piece in enumerate(text.split(tokenizer.mask_token)):
+        ids += [tokenizer.mask_token_id] if i else []
+        ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return ids
 
 
 def stretch(ids: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:

@@ -224,6 +224,14 @@ def test_predictions_name_the_likeliest_words(directory: Path, vocabulary: Vocab
     assert 0 < answer["aligned_probability"] < 1
 
 
+def test_special_tokens_in_a_transcript_are_text_but_for_the_mask(vocabulary: Vocabulary) -> None:
+    (example,) = VideoText().encode({"text": "stir [SEP] the [MASK]", "tokens": []}, vocabulary.tokenizer)
+    words = [vocabulary.word(i) for i in example["text"]]
+    assert words[0] == "stir"
+    assert words[-2:] == ["the", "[MASK]"]
+    assert vocabulary.sep not in example["text"]
+
+
 def test_a_row_without_words_or_visual_words_is_refused(vocabulary: Vocabulary) -> None:
     with pytest.raises(ValueError, match="neither words nor visual words"):
         VideoText().encode({"text": None, "tokens": []}, vocabulary.tokenizer)
