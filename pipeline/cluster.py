@@ -196,7 +196,12 @@ class RayWorker:
 
     def run(self, make: list[Any], part: Part) -> Iterator[int]:
         try:
-            events = self._actor.run.options(num_returns="streaming").remote(make, part)
+            # With backpressure an item is begun when the driver has heard of the one before: what a dying actor
+            # has not yet sent is lost, and the death would be blamed on an item that was finished.
+            ahead = 1 if part.careful else -1
+            events = self._actor.run.options(num_returns="streaming", _generator_backpressure_num_objects=ahead).remote(
+                make, part
+            )
             while ray.wait([events], timeout=self._item_timeout_s)[0]:
                 reference = next(events, None)
                 if reference is None:

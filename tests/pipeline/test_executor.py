@@ -182,8 +182,7 @@ def test_too_many_errors_fail_the_stage(executor: Executor, tmp_path: Path) -> N
     assert rejected(tmp_path) == {}
 
 
-@pytest.mark.parametrize("how", ["exit", "kill"])
-@pytest.mark.parametrize("by", ["name", None])
+@pytest.mark.parametrize(("how", "by"), [("exit", "name"), ("kill", "name"), ("kill", None)])
 def test_an_item_that_kills_its_worker_is_found(apart: Executor, tmp_path: Path, how: str, by: str | None) -> None:
     parts = [part("ab"), part("cdef"), part("gh")]
     report = apart.map(partial(Misbehave, how, "d", "f"), parts, tmp_path, schema=SCHEMA, by=by)
