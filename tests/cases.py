@@ -19,13 +19,17 @@ from stages.predict import Predict
 from stages.text.read_sentences import ReadSentences
 from stages.train import Train
 from stages.video.align_speech import AlignSpeech
+from stages.video.embed_clips import EmbedClips
 from stages.video.extend_vocabulary import ExtendVocabulary
+from stages.video.read_features import ReadFeatures
+from stages.video.read_videos import ReadVideos
 from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
 from tests.stages import tiny_world
 from tests.stages.video.clips_and_speech import clips, spoken
+from tests.stages.video.films import counting, damage, scene, write_film
 from tests.stages.video.small_codebook import small_codebook
 
 Inputs = Mapping[str, Artifact]
@@ -77,6 +81,31 @@ def captioned(folder: Path) -> tuple[Stage, Inputs]:
     captions = [str(folder / name) for name in list(files)[:4]]
     table = pa.table({"video_id": list("abcde"), "path": ["never opened"] * 5, "captions": [*captions, None]})
     return Transcribe(captions_json=str(folder / "e.json")), {"videos": artifact(folder / "videos", table)}
+
+
+def read_videos(folder: Path) -> tuple[Stage, Inputs]:
+    """Two films, one with captions, and a file that is none."""
+    write_film(folder / "a.mp4", counting(12, 48, 64), rotation=90)
+    write_film(folder / "b/c.mkv", counting(12, 48, 64), sound=True)
+    (folder / "b/c.en.vtt").touch()
+    (folder / "d.mp4").touch()
+    return ReadVideos(videos=str(folder), videos_per_part=1), {}
+
+
+def embed_clips(folder: Path) -> tuple[Stage, Inputs]:
+    """Three short films, one of them damaged."""
+    paths = [write_film(folder / f"{i}.mp4", scene(i, 50, 96, 128), options={"g": "10"}) for i in range(3)]
+    damage(paths[1])
+    table = pa.table({"video_id": ["a", "b", "c"], "path": [str(p) for p in paths]})
+    stage = EmbedClips(weights="random:0", clip_frames=14, precision="float32")
+    return stage, {"videos": artifact(folder / "videos", table)}
+
+
+def read_features(folder: Path) -> tuple[Stage, Inputs]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, width in enumerate((4, 4, 3)):
+        np.save(folder / f"{i}.npy", np.random.default_rng(i).normal(size=(5, width)).astype(np.float32))
+    return ReadFeatures(features=str(folder), features_per_s=1.5, width=4, videos_per_part=2), {}
 
 
 def extend_vocabulary(folder: Path) -> tuple[Stage, Inputs]:
@@ -145,6 +174,9 @@ CASES = [
         tolerance=1e-9,
     ),
     Case("transcribe captions", captioned),
+    Case("read videos", read_videos, leave_out=("path", "captions")),
+    Case("embed clips", embed_clips, tolerance=2e-2, leave_out=("thumbnail",)),
+    Case("read features", read_features),
     Case("extend vocabulary", extend_vocabulary, tolerance=1e-5, leave_out=("*.json", "* bert.encoder.*")),
     Case("align speech", align_speech),
     Case("split videos", split_videos),
