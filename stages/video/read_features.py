@@ -20,6 +20,7 @@ from pipeline.executor import Executor
 from pipeline.stage import Stage
 from pipeline.store import Artifact, listing_digest
 from stages.video.feature_table import feature_schema, feature_table
+from stages.video.video_list import part_size
 
 SUFFIXES = (".npy", ".npz")
 ARRAY = "features"
@@ -44,8 +45,9 @@ class ReadFeatures(Stage):
     """Rows a second: 1.5 for HowTo100M's S3D features, 0.667 for clips of 1.5 s"""
     width: int = FEATURE_WIDTH
     """Numbers in a row"""
-    videos_per_part: int = 64
-    """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts"""
+    videos_per_part: int | None = None
+    """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts. By default
+    one 64th of them, from 1 to 64."""
 
     writes: ClassVar[pa.Schema | None] = feature_schema(FEATURE_WIDTH)
 
@@ -54,7 +56,7 @@ class ReadFeatures(Stage):
             raise UserError(f"features_per_s must be above 0, not {self.features_per_s:g}")
         if self.width < 1:
             raise UserError(f"width must be at least 1, not {self.width}")
-        if self.videos_per_part < 1:
+        if self.videos_per_part is not None and self.videos_per_part < 1:
             raise UserError(f"videos_per_part must be at least 1, not {self.videos_per_part}")
 
     def fingerprint(self) -> str:
@@ -66,7 +68,8 @@ class ReadFeatures(Stage):
         times = Counter(n.with_suffix("") for n in names)
         ids = [(n if times[n.with_suffix("")] > 1 else n.with_suffix("")).as_posix() for n in names]
         table = pa.table({"video_id": ids, "path": [str(p) for p in files]}, _FILE)
-        parts = [[table.slice(i, self.videos_per_part)] for i in range(0, len(files), self.videos_per_part)]
+        size = self.videos_per_part or part_size(len(files))
+        parts = [[table.slice(i, size)] for i in range(0, len(files), size)]
         make = partial(FeatureReader, self.width, self.features_per_s)
         executor.map(make, parts, out, schema=feature_schema(self.width), by="video_id")
 

@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.executor import Executor
 from pipeline.stage import Stage
 from pipeline.store import Artifact, digest, listing_digest
-from stages.video.video_list import Entry, list_videos
+from stages.video.video_list import Entry, list_videos, part_size
 
 VIDEOS = pa.schema(
     [
@@ -49,15 +49,16 @@ class ReadVideos(Stage):
     """A folder (with all below it), a pattern ("clips/**/*.mp4"), one video, a list (.txt, a path a line) or a table
     (.csv or .parquet with a column path, perhaps also video_id and captions); paths in a list or table are relative to
     its folder"""
-    videos_per_part: int = 64
-    """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts"""
+    videos_per_part: int | None = None
+    """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts. By default
+    one 64th of them, from 1 to 64."""
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": ()}
     optional: ClassVar[frozenset[str]] = frozenset({"folder"})
     writes: ClassVar[pa.Schema | None] = VIDEOS
 
     def __post_init__(self) -> None:
-        if self.videos_per_part < 1:
+        if self.videos_per_part is not None and self.videos_per_part < 1:
             raise UserError(f"videos_per_part must be at least 1, not {self.videos_per_part}")
 
     def key(self, input_keys: Mapping[str, str]) -> str:
@@ -70,7 +71,8 @@ class ReadVideos(Stage):
         entries = list_videos(folder / self.videos)
         rows = [{"video_id": e.video_id, "path": str(e.path), "captions": e.captions, "at": e.at} for e in entries]
         table = pa.Table.from_pylist(rows, _ENTRY)
-        parts = [[table.slice(i, self.videos_per_part)] for i in range(0, len(rows), self.videos_per_part)]
+        size = self.videos_per_part or part_size(len(rows))
+        parts = [[table.slice(i, size)] for i in range(0, len(rows), size)]
         executor.map(VideoProbe, parts, out, schema=VIDEOS, by="video_id")
 
     def _files(self) -> str:

@@ -64,6 +64,11 @@ def list_videos(videos: Path) -> list[Entry]:
     return _found(matches, base, f"{videos}: matches no video files")
 
 
+def part_size(n_videos: int) -> int:
+    """Videos in one part: 64 parts for as many workers, but no more than 64 videos a part."""
+    return min(64, max(1, n_videos // 64))
+
+
 def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 

@@ -13,6 +13,7 @@ from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import MANIFEST, write_json
 from stages.video.read_videos import VIDEOS, ReadVideos
+from stages.video.video_list import part_size
 from tests.stages.video.films import counting, write_film, write_sound
 
 
@@ -66,6 +67,9 @@ class TestRows:
             assert container.duration is None
         (row,) = read(tmp_path, path).read().to_pylist()
         assert row["duration_s"] == pytest.approx(1.2)
+
+    def test_a_few_videos_are_a_part_each_and_many_are_64_a_part(self) -> None:
+        assert [part_size(n) for n in (1, 5, 127, 128, 1000, 4096, 10**6)] == [1, 1, 1, 2, 15, 64, 64]
 
     def test_parts(self, film: Path, tmp_path: Path) -> None:
         put(film, *(tmp_path / f"in/{i}.mp4" for i in range(5)))
