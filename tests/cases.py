@@ -19,12 +19,18 @@ from stages.predict import Predict
 from stages.text.read_sentences import ReadSentences
 from stages.train import Train
 from stages.video.align_speech import AlignSpeech
+from stages.video.assign_tokens import AssignTokens
 from stages.video.embed_clips import EmbedClips
 from stages.video.extend_vocabulary import ExtendVocabulary
+from stages.video.feature_table import feature_table
+from stages.video.fit_codebook import FitCodebook
 from stages.video.read_features import ReadFeatures
+from stages.video.read_segments import ReadSegments
 from stages.video.read_videos import ReadVideos
+from stages.video.render_kitchen import RenderKitchen
 from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
+from stages.video.zero_shot import ZeroShot
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
 from tests.stages import tiny_world
@@ -163,6 +169,56 @@ def evaluate(folder: Path) -> tuple[Stage, Inputs]:
     return Evaluate(task=VideoText()), trained(folder)
 
 
+def features(folder: Path, width: int = 40) -> Artifact:
+    """Clips of six videos around a dozen centres, in two parts."""
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(12, width))
+    vectors = centres[draw.integers(12, size=240)] + 0.2 * draw.normal(size=(240, width))
+    tables = [feature_table(f"v{i}", vectors[i * 40 : i * 40 + 40].astype(np.float32), 1.5) for i in range(6)]
+    return artifact(folder / "features", pa.concat_tables(tables))
+
+
+def fit_codebook(folder: Path) -> tuple[Stage, Inputs]:
+    splits = pa.table({"video_id": [f"v{i}" for i in range(6)], "split": ["train"] * 5 + ["test"]})
+    inputs = {"features": features(folder), "splits": artifact(folder / "splits", splits, parts=1)}
+    return FitCodebook(branching=3, depth=3), inputs
+
+
+def assign_tokens(folder: Path) -> tuple[Stage, Inputs]:
+    return AssignTokens(), {"features": features(folder), "codebook": small_codebook(folder / "codebook", width=40)}
+
+
+def render_kitchen(folder: Path) -> tuple[Stage, Inputs]:
+    return RenderKitchen(train=2, dev=1, test=0, scenes=1, sound=True), {}
+
+
+def read_segments(folder: Path) -> tuple[Stage, Inputs]:
+    folder.mkdir(exist_ok=True)
+    rows = ["video_id,start_s,end_s,verb,object", "a,0,1.5,stir,soup", "a,2,1,stir,soup", "b,1e1,20,cut,leek"]
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    return ReadSegments(labels=str(folder / "labels.csv")), {}
+
+
+def zero_shot(folder: Path) -> tuple[Stage, Inputs]:
+    verbs = {"v0": "stir", "v1": "cut", "v2": "stir", "v3": "cut"}
+    labels = [
+        {"video_id": v, "start_s": 0.0, "end_s": 30.0, "verb": verb, "object": "soup"} for v, verb in verbs.items()
+    ]
+    splits = pa.table({"video_id": list(verbs), "split": ["train", "train", "test", "test"]})
+    clips = features(folder)
+    tokens = clips.read(["video_id", "clip", "start_s", "end_s"])
+    tokens = tokens.append_column("token", pa.array(np.arange(tokens.num_rows) % 8, pa.uint16()))
+    model = trained(folder)["model"]
+    return ZeroShot(), {
+        "model": model,
+        "start": Artifact(folder / "model", "model"),
+        "labels": artifact(folder / "labels", pa.Table.from_pylist(labels), parts=1),
+        "tokens": artifact(folder / "tokens", tokens),
+        "features": clips,
+        "splits": artifact(folder / "splits", splits, parts=1),
+    }
+
+
 CASES = [
     Case("draw numbers", lambda folder: (toys.DrawNumbers(groups=3, rows=2, parts=2), {})),
     Case("square numbers", lambda folder: (toys.SquareNumbers(), {"numbers": numbers(folder)})),
@@ -184,5 +240,10 @@ CASES = [
     Case("encode", encode),
     Case("train", train, tolerance=1e-2, trains=True, leave_out=("*.json", "*.png", "tensorboard/*", "* *")),
     Case("predict", predict, tolerance=5e-2, trains=True),
+    Case("render kitchen", render_kitchen, leave_out=("*.mp4",)),
+    Case("read segments", read_segments, leave_out=("errors",)),
+    Case("fit codebook", fit_codebook, tolerance=1e-3, leave_out=("*.png",)),
+    Case("assign tokens", assign_tokens),
+    Case("zero shot", zero_shot, trains=True, tolerance=5e-2, leave_out=("*",)),
     Case("evaluate", evaluate, tolerance=5e-2, trains=True, leave_out=("result", "*.json")),
 ]
