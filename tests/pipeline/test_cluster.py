@@ -44,8 +44,10 @@ class CountThreads:
 
 
 class TestMap:
-    def squares(self, executor: RayExecutor, out: Path, resources: Resources = Resources()) -> list[dict]:
-        parts = [[pa.table({"group": [str(i)]})] for i in range(6)]
+    def threads(
+        self, executor: RayExecutor, out: Path, resources: Resources = Resources(), n_parts: int = 1
+    ) -> list[dict]:
+        parts = [[pa.table({"group": [str(i)]})] for i in range(n_parts)]
         executor.map(CountThreads, parts, out, schema=NUMBERS, by="group", resources=resources)
         return [row for p in sorted(out.glob("part-*")) for row in read_part(p).to_pylist()]
 
@@ -53,19 +55,21 @@ class TestMap:
     def test_the_pool_fits_the_cluster(self, ray_cluster: None, tmp_path: Path, cpus: int, actors: int) -> None:
         """On two cores; each actor has as many threads as cores, and never waits for more than a node has."""
         with RayExecutor() as executor:
-            rows = self.squares(executor, tmp_path, Resources(cpus=cpus, gpus=1))
+            rows = self.threads(executor, tmp_path, Resources(cpus=cpus, gpus=1), n_parts=6)
         assert len({row["group"] for row in rows}) == actors
         assert {row["x"] for row in rows} == {min(cpus, 2)}
 
     def test_actors_make_room_for_others(self, ray_cluster: None, tmp_path: Path) -> None:
         """Idle actors hold cores: a map that needs others, training and another executor must not wait for them."""
         with RayExecutor() as executor:
-            self.squares(executor, tmp_path / "a", Resources(cpus=1))
-            self.squares(executor, tmp_path / "b", Resources(cpus=2))
+            self.threads(executor, tmp_path / "a", Resources(cpus=1))
+            self.threads(executor, tmp_path / "b", Resources(cpus=2))
             executor.fit(average_ranks, Job(tmp_path))
-            self.squares(executor, tmp_path / "c", Resources(cpus=2))
+            self.threads(executor, tmp_path / "c", Resources(cpus=2))
+        seen = json.loads((tmp_path / "rank-0.json").read_text())
+        assert (seen["mean"], seen["threads"]) == (1.0, 2), "one rank has all cores"
         with RayExecutor() as executor:
-            self.squares(executor, tmp_path / "d", Resources(cpus=2))
+            self.threads(executor, tmp_path / "d", Resources(cpus=2))
 
     def test_a_hung_item_is_found(self, ray_cluster: None, tmp_path: Path) -> None:
         make = partial(Square, SquareNumbers(at=("b",), how="hang"))
@@ -83,12 +87,6 @@ class TestFit:
         seen = [json.loads((tmp_path / f"rank-{i}.json").read_text()) for i in range(2)]
         assert [(s["rank"], s["world_size"], s["mean"]) for s in seen] == [(0, 2, 1.5), (1, 2, 1.5)]
         assert [(s["cwd"], s["threads"]) for s in seen] == [(str(Path.cwd()), 1)] * 2
-
-    def test_one_rank_has_all_cores(self, ray_cluster: None, tmp_path: Path) -> None:
-        with RayExecutor() as executor:
-            executor.fit(average_ranks, Job(tmp_path))
-        seen = json.loads((tmp_path / "rank-0.json").read_text())
-        assert (seen["mean"], seen["threads"]) == (1.0, 2)
 
     def test_the_failing_ranks_traceback_is_told(self, ray_cluster: None, tmp_path: Path) -> None:
         interrupt = signal.getsignal(signal.SIGINT)
