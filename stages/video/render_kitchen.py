@@ -42,7 +42,7 @@ class RenderKitchen(Stage):
 
     A video is a row of scenes of 4.5 to 7.5 s, one verb and one object each, narrated by a sentence; a greeting, a
     farewell and some chatter lie in between. All pairs come about equally often, so that neither sentences nor
-    other scenes tell a pair. Held-out pairs are filmed for the test split alone, in every third of its scenes.
+    other scenes tell a pair. Held-out pairs are filmed for the test split alone, in every fourth of its scenes.
     """
 
     writes: ClassVar[pa.Schema | None] = pa.schema(

@@ -16,6 +16,8 @@ from stages.video.kitchen.canvas import (
     shade,
     vary,
 )
+from stages.video.kitchen.ingredients import Ingredient
+from stages.video.kitchen.tools import WOOD
 
 WALLS: tuple[Colour, ...] = ((208, 216, 214), (220, 210, 198), (204, 208, 220), (212, 218, 206), (222, 212, 212))
 TABLES: tuple[Colour, ...] = ((156, 130, 110), (166, 146, 126), (144, 128, 120), (160, 150, 142))
@@ -57,6 +59,23 @@ class Room:
             y = self.edge_y + 8 * k * k**0.5
             canvas.line(points((-40, y), (360, y)), shade(self.table, 0.9), 1.5)
         return Canvas(view, canvas.picture.point(lambda c: min(255, round(c * self.light))))
+
+
+class Crate:
+    """The ingredient of the scene, heaped in a crate at the back of the table."""
+
+    def __init__(self, food: Ingredient, rng: np.random.Generator) -> None:
+        self.food = food
+        self.wood = vary(WOOD, rng)
+        rows = [(75 + 34 * k, 56) for k in range(6)] + [(58 + 34 * k, 72) for k in range(7)]
+        self.places = [(x + rng.uniform(-4, 4), y + rng.uniform(-3, 3), rng.uniform(-0.5, 0.5)) for x, y in rows]
+
+    def lay(self, canvas: Canvas) -> None:
+        canvas.fill(box(36, 50, 284, 84), shade(self.wood, 0.6))
+        for x, y, angle in self.places:
+            self.food.draw(canvas, (x, y), 23, angle)
+        canvas.fill(box(34, 82, 286, 104, 2), self.wood, shade(self.wood, 0.6))
+        canvas.line(points((34, 93), (286, 93)), shade(self.wood, 0.75), 2)
 
 
 class Idle:

@@ -66,7 +66,7 @@ def cast(
     held_out: Sequence[Pair],
     seed: int,
 ) -> Iterator[tuple[str, str, list[Pair]]]:
-    """Id, split and pairs of every video. Test videos show a held-out pair in every third scene.
+    """Id, split and pairs of every video. Every fourth scene of the test videos is a held-out pair.
 
     videos   number of videos a split: train, dev, test
     """
@@ -78,7 +78,7 @@ def cast(
         for i in range(n):
             pairs = []
             for _ in range(scenes):
-                unseen = split == "test" and held_out and scene % 3 == 2
+                unseen = split == "test" and held_out and scene % 4 == 3
                 pairs.append(next(unseen_deck if unseen else seen_deck))
                 scene += 1
             yield f"{split}_{i:04d}", split, pairs

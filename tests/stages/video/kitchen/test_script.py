@@ -38,12 +38,12 @@ def test_the_seed_chooses_the_held_out_pairs() -> None:
     assert held_out_pairs(VERBS, OBJECTS, 8, seed=1) != held_out_pairs(VERBS, OBJECTS, 8, seed=2)
 
 
-def test_held_out_pairs_are_in_every_third_test_scene_and_nowhere_else() -> None:
+def test_held_out_pairs_are_in_every_fourth_test_scene_and_nowhere_else() -> None:
     held_out = set(held_out_pairs(VERBS, OBJECTS, 8, seed=3))
     assert not held_out & set(pairs_of("train", train=60))
     assert not held_out & set(pairs_of("dev", dev=20))
     test = pairs_of("test", test=20)
-    assert [pair in held_out for pair in test] == [i % 3 == 2 for i in range(len(test))]
+    assert [pair in held_out for pair in test] == [i % 4 == 3 for i in range(len(test))]
 
 
 def test_every_pair_is_filmed_equally_often() -> None:
