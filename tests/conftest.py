@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import models  # noqa: F401 - transformers imports torchvision, which needs this first
+from tests.runs import free_ports, wait_for_cluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,3 +33,34 @@ def ray_cluster() -> Iterator[None]:
     ray.init("local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ray_head() -> Iterator[tuple[str, dict[str, str]]]:
+    """A cluster started by hand, with dashboard and job server: its address, and the environment of its clients."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # a socket's path must be short
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": uuid.uuid4().hex,
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        named = ("dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "ray-client-server-port")
+        ports = dict(zip(named, free_ports(len(named)), strict=True))  # the usual ones may be another cluster's
+        options = [f"--temp-dir={folder}", "--port=0", *(f"--{name}={port}" for name, port in ports.items())]
+        with Path(folder, "head.log").open("w") as log:
+            process = subprocess.Popen(
+                ["ray", "start", "--head", "--block", "--num-cpus=2", *options],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        address = f"http://127.0.0.1:{ports['dashboard-port']}"
+        try:
+            wait_for_cluster(address, environment, process, Path(folder, "head.log"))
+            yield address, environment
+        finally:
+            process.terminate()
+            process.wait()

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline import Artifact
 from pipeline.store import read_part
+from stages.video.codebook.vectors import as_matrix
 
 
 @dataclass
@@ -61,8 +62,7 @@ def labelled_segments(
 
 def features_of(tokens: pa.Table, features: pa.Table) -> np.ndarray:
     """The features [rows, width] of the clips that have a token: clips whose feature is not finite have none."""
-    array = features["feature"].combine_chunks()
-    matrix: np.ndarray = array.flatten().to_numpy(zero_copy_only=False).reshape(len(array), -1)
+    matrix, _ = as_matrix(features["feature"].combine_chunks())
     if tokens.num_rows == features.num_rows:
         return matrix
     clips = zip(features["video_id"].to_pylist(), features["clip"].to_pylist(), strict=True)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,18 +15,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline import RayExecutor, Resources, UserError
-from pipeline.store import MANIFEST, read_part
+from pipeline.store import read_part
 from tests.pipeline.loops import Job, average_ranks
 from tests.pipeline.toys import NUMBERS, Square, SquareNumbers
+from tests.runs import DEADLINE_S, ROOT
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 180
-
-
-def files(store: Path) -> dict[str, bytes]:
-    paths = (p for p in store.rglob("*") if p.is_file() and p.name != MANIFEST and ".locks" not in p.parts)
-    return {str(p.relative_to(store)): p.read_bytes() for p in paths}
 
 
 class CountThreads:
@@ -169,69 +159,3 @@ class TestOwnCluster:
         run = self.start(str(tmp_path / "script.py"), str(tmp_path / "out"), "127.0.0.1:1")
         said = run.communicate(timeout=DEADLINE_S)[1]
         assert "UserError: no Ray cluster at 127.0.0.1:1" in said.splitlines()[-1]
-
-
-@pytest.fixture(scope="module")
-def head() -> Iterator[tuple[str, dict[str, str]]]:
-    """A cluster started by hand, with dashboard and job server: its address, and the environment of its clients."""
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # a socket's path must be short
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": uuid.uuid4().hex,
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }
-        named = ("dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port", "ray-client-server-port")
-        ports = dict(zip(named, free_ports(len(named)), strict=True))  # the usual ones may be another cluster's
-        options = [f"--temp-dir={folder}", "--port=0", *(f"--{name}={port}" for name, port in ports.items())]
-        with Path(folder, "head.log").open("w") as log:
-            process = subprocess.Popen(
-                ["ray", "start", "--head", "--block", "--num-cpus=2", *options],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        address = f"http://127.0.0.1:{ports['dashboard-port']}"
-        try:
-            wait_for(address, environment, process, Path(folder, "head.log"))
-            yield address, environment
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def free_ports(n: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def wait_for(address: str, environment: dict[str, str], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the cluster runs a job: its dashboard answers before its job server does."""
-    submit = ["ray", "job", "submit", "--address", address, "--", "true"]
-    end = time.monotonic() + DEADLINE_S
-    while process.poll() is None and time.monotonic() < end:
-        if subprocess.run(submit, env=environment, capture_output=True).returncode == 0:
-            return
-        time.sleep(1)
-    pytest.fail(f"no cluster came up:\n{log.read_text()}")
-
-
-@pytest.mark.parametrize("command", ["-m tests.pipeline.toys {store} --executor {executor}"])
-def test_a_job_writes_what_a_local_run_writes(command: str, head: tuple[str, dict[str, str]], tmp_path: Path) -> None:
-    """`ray job submit --working-dir .`: the driver attaches to the cluster it is a job of."""
-    address, environment = head
-    local = command.format(store=tmp_path / "local", executor="local").split()
-    subprocess.run([sys.executable, *local], cwd=ROOT, check=True, timeout=DEADLINE_S)
-    job = command.format(store=tmp_path / "job", executor="ray").split()
-    submit = ["ray", "job", "submit", "--address", address, "--working-dir", ".", "--", "python", *job]
-    done = subprocess.run(submit, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert files(tmp_path / "job") == files(tmp_path / "local")
-    listing = ["ray", "list", "actors", "--address", address, "--format", "json"]
-    actors = json.loads(subprocess.run(listing, env=environment, capture_output=True, text=True, check=True).stdout)
-    assert "MapActor" in {actor["class_name"] for actor in actors}, "the actors were this cluster's"

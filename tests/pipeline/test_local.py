@@ -19,11 +19,11 @@ import pytest
 
 from pipeline import LocalExecutor, UserError
 from pipeline.process import cores
-from pipeline.store import MANIFEST, read_part
+from pipeline.store import read_part
 from tests.pipeline.loops import Job, average_ranks
 from tests.pipeline.toys import NUMBERS, Square, SquareNumbers
+from tests.runs import ROOT, files
 
-ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60
 
 
@@ -31,12 +31,6 @@ def start(store: Path, *options: str, program: str = "-m tests.pipeline.toys") -
     """A run of the toys' graph in a process group of its own, as a terminal would start it."""
     command = [sys.executable, *program.split(), str(store), *options]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def files(store: Path) -> dict[str, bytes]:
-    """What the store holds, without manifests, which say how long it took, and locks."""
-    paths = (p for p in store.rglob("*") if p.is_file() and p.name != MANIFEST and ".locks" not in p.parts)
-    return {str(p.relative_to(store)): p.read_bytes() for p in paths}
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -91,7 +91,7 @@ def mapped_vectors(
 def as_matrix(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Fixed-size lists of float16 as [n, width], without a copy, and whether each is there and finite, bool [n]."""
     lists = column.fill_null([float("nan")] * column.type.list_size) if column.null_count else column
-    vectors = lists.flatten().to_numpy(zero_copy_only=True).reshape(len(column), -1)
+    vectors = lists.flatten().to_numpy(zero_copy_only=True).reshape(len(column), column.type.list_size)
     exponents = vectors.view(np.uint16) & 0x7C00
     return vectors, (exponents != 0x7C00).all(1)
 

@@ -77,6 +77,11 @@ def test_a_labelled_segment_has_the_clips_whose_middle_lies_in_it(tmp_path: Path
     assert (third.video_id, third.split, third.tokens.tolist()) == ("b", "test", [2, 3])
 
 
+def test_a_part_without_clips_has_no_features() -> None:
+    tokens, features = clips("broken", [4])
+    assert features_of(tokens.slice(1), features.slice(1)).shape == (0, 3)
+
+
 def test_a_clip_without_a_token_is_left_out() -> None:
     tokens, features = clips("a", [4, 5, 6])
     assert features_of(tokens.filter(pa.array([True, False, True])), features)[:, 0].tolist() == [4, 6]

@@ -1,0 +1,94 @@
+"""The whole pipeline on real video files, by the command line: run, killed, run again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import Artifact
+from tests.runs import DEADLINE_S, ROOT, files
+from tests.workflows.conftest import Command
+
+pytestmark = pytest.mark.slow
+
+
+def artifact(store: Path, stage: str) -> Artifact:
+    (path,) = store.glob(f"{stage}-*")
+    return Artifact.open(path)
+
+
+def test_from_video_files_to_zero_shot_scores(untouched: Path) -> None:
+    assert artifact(untouched, "ReadVideos").rows() == 4
+    assert artifact(untouched, "Transcribe").rows() > 4
+    assert artifact(untouched, "EmbedClips").manifest["recipe"]["weights"] == "random:0"
+    assert artifact(untouched, "SplitVideos").manifest["videos"] == {"train": 2, "dev": 1, "test": 1}
+    methods = {row["method"] for row in artifact(untouched, "ZeroShot").manifest["scores"]}
+    assert methods == {
+        "S3D, supervised",
+        "chance",
+        "BERT at the start, no video",
+        "VideoBERT, no video (language prior)",
+        "VideoBERT, with video",
+    }
+
+
+def test_the_run_says_what_it_did_and_what_it_left_out(untouched: Path) -> None:
+    said = (untouched / "said.txt").read_text()
+    header = next(line for line in said.splitlines() if line.startswith("node"))
+    assert header.split() == ["node", "rows", "errors", "seconds", "rows/s", "of", "the", "whole"]
+    assert "zero-shot, per cent" in said
+    errors = artifact(untouched, "ReadVideos").errors()
+    assert errors is not None
+    assert errors["item"].to_pylist() == ["broken"]
+
+
+def test_no_clip_of_a_held_out_video_forms_the_codebook(untouched: Path) -> None:
+    features = artifact(untouched, "EmbedClips").read(["video_id"])["video_id"].to_pylist()
+    of_training = sum(v.startswith("train") for v in features)
+    assert 0 < of_training < len(features)
+    assert artifact(untouched, "FitCodebook").manifest["vectors"] == of_training
+
+
+@pytest.mark.parametrize("stage", ["EmbedClips", "Train"])
+def test_killed_in_the_middle_of_a_stage_it_goes_on_and_ends_with_the_same_bytes(
+    stage: str, command: Command, untouched: Path, tmp_path: Path
+) -> None:
+    arguments = [sys.executable, *command(tmp_path, "--workers", "1")]
+    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    end = time.monotonic() + DEADLINE_S
+    while not halfway(tmp_path, stage):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (unfinished,) = tmp_path.glob(f"{stage}-*")
+    assert not (unfinished / "manifest.json").exists()
+    kept = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/part-*")}
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept, "what was done was done again"
+    expected = {name: content for name, content in files(untouched).items() if name != "said.txt"}
+    found = files(tmp_path)
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def halfway(store: Path, stage: str) -> bool:
+    """Whether some but not all of the stage's work is on disk."""
+    if stage == "Train":
+        return bool(list(store.glob("Train-*/checkpoint.pt")))
+    return len(list(store.glob(f"{stage}-*/part-*"))) >= 2
+
+
+def test_a_second_run_makes_nothing(command: Command, untouched: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in untouched.rglob("*") if ".locks" not in p.parts}
+    done = subprocess.run([sys.executable, *command(untouched)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.count("done before") == 2 * 14  # as it goes along, and in the closing table
+    assert {p: p.stat().st_mtime_ns for p in before} == before
