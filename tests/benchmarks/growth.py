@@ -3,7 +3,7 @@
     python tests/benchmarks/growth.py [--videos 10 100 1000] [--workers 2]
 
 Features of 200 clips a video (5 minutes) are drawn, written as .npy files with captions in one JSON file, and go
-through every stage after EmbedClips. Training takes a fixed number of steps, so its cost is not a video's. Each size runs in a
+through every stage after EmbedClips. Training takes a fixed number of steps. Each size runs in a
 process of its own; the peak is that process's and, beside it, its largest worker's.
 """
 
