@@ -1,4 +1,4 @@
-"""Max pooling of activations, three to eight times faster than torch's on a CPU.
+"""Max pooling of activations, three to five times faster than torch's on a CPU.
 
 The maximum over a box is the maximum along each axis in turn, and numbers that are not negative order like the
 integers with the same bits, which the CPU compares 32 at a time. The values are exactly those of
@@ -32,10 +32,13 @@ def _max_along(x: Tensor, axis: int, kernel: int, stride: int, padding: int) -> 
         behind = min(n_out, (length - 1 - offset) // stride + 1)
         indices = slice(first * stride + offset, (behind - 1) * stride + offset + 1, stride)
         taps.append((first, behind, x[(slice(None),) * axis + (indices,)]))
-    taps.sort(key=lambda tap: tap[0] - tap[1])
-    full = [values for first, behind, values in taps if behind - first == n_out]
-    y = torch.maximum(full[0], full[1]) if len(full) > 1 else full[0].clone(memory_format=torch.contiguous_format)
-    for first, behind, values in taps[min(len(full), 2) :]:
+    (_, _, whole), (first, behind, values), *others = sorted(taps, key=lambda tap: tap[0] - tap[1])
+    y = torch.empty(whole.shape, dtype=x.dtype, device=x.device)
+    within = [t.narrow(axis, first, behind - first) for t in (whole, y)]
+    torch.maximum(within[0], values, out=within[1])
+    for start, end in ((0, first), (behind, n_out)):
+        y.narrow(axis, start, end - start).copy_(whole.narrow(axis, start, end - start))
+    for first, behind, values in others:
         part = y.narrow(axis, first, behind - first)
         torch.maximum(part, values, out=part)
     return y

@@ -34,7 +34,7 @@ def load_s3d(weights: str) -> nn.Module:
     from torchvision.models.video import s3d
 
     seed = seed_of(weights)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # the constructor draws from the global generator
         torch.manual_seed(seed or 0)
         network = cast(nn.Module, s3d())
     if seed is not None:
@@ -58,7 +58,7 @@ def seed_of(weights: str) -> int | None:
     kind, colon, seed = weights.partition(":")
     if kind != "random" or not colon:
         return None
-    if not seed.isascii() or not seed.isdigit():
+    if not seed.isascii() or not seed.isdigit() or int(seed) >= 2**63:
         raise ValueError(f"weights: random:SEED takes a whole number, such as random:0, not '{weights}'")
     return int(seed)
 
@@ -89,9 +89,9 @@ def plain_features(network: nn.Module, frames: Tensor) -> Tensor:
 def _keep_size(network: nn.Module) -> None:
     """Undo that torchvision's initialisation shrinks activations from layer to layer.
 
-    It draws weights of variance 1 / (3 fan in), where rectifiers need 2 / (fan in) (He et al., arXiv 1502.01852); the
-    features come out at 1e-7, below what float16 can hold. One convolution of each that follow each other here, and of
-    each branch, is scaled up: the features become larger by one factor, and stay the same otherwise.
+    It draws weights of variance 1 / (3 fan in), where rectifiers need 2 / (fan in) (He et al., arXiv 1502.01852), so
+    the features come out at 1e-7, below what float16 can hold. Here every convolution of the stem and the first of
+    every branch is scaled up to that: the features are torchvision's times one factor, about 0.1 in size.
     """
     from torchvision.models.video.s3d import SepInceptionBlock3D
 
@@ -111,8 +111,9 @@ def _download() -> dict[str, Tensor]:
     try:
         return cast(dict[str, Tensor], weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise OSError(
-            f"S3D's {KINETICS} weights cannot be downloaded from {weights.url} ({error}): put that file into "
+            f"S3D's {KINETICS} weights cannot be downloaded from {weights.url} ({reason}): put that file into "
             f"{Path(torch.hub.get_dir()) / 'checkpoints'}, give the path of a copy as weights, or take random:0"
         ) from None
 

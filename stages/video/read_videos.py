@@ -136,4 +136,4 @@ def _duration_s(container: Any, stream: Any) -> float:
 
     with av.open(container.name) as again:  # a stream without a header cannot be wound back
         n_pictures = sum(packet.size > 0 for packet in again.demux(again.streams[stream.index]))
-    return n_pictures / float(stream.average_rate or stream.guessed_rate)
+    return float(n_pictures / (stream.average_rate or stream.guessed_rate))

@@ -95,11 +95,18 @@ class TestBroken:
         with pytest.raises(BrokenVideo, match=r"a.mp4: broken at \d\.\d s \(Invalid data"):
             list(stream)
 
-    def test_cut_off(self, film: Path) -> None:
+    def test_without_its_index(self, film: Path) -> None:
         content = film.read_bytes()
         film.write_bytes(content[: len(content) // 2])
         with pytest.raises(ValueError, match=r"a\.mp4"):
             clips_of(film)
+
+    def test_shorter_than_its_header_says(self, tmp_path: Path) -> None:
+        path = write_film(tmp_path / "a.mkv", scene(2, 40), fps=1, options={"g": "5", "bf": "0"})
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(BrokenVideo, match=r"a\.mkv: ends at (1|2)\d\.0 s of 40\.0 s"):
+            clips_of(path)
 
     @pytest.mark.parametrize(("content", "reason"), [(b"", "Invalid data"), (b"no video" * 50, "Invalid data")])
     def test_no_video_at_all(self, tmp_path: Path, content: bytes, reason: str) -> None:
