@@ -37,9 +37,9 @@ class EmbedClips(Stage):
          thumbnail binary or null (JPEG of the clip's middle frame)
 
     Clips follow each other without overlap; frames at the end that do not fill one are dropped. Of a video that breaks
-    off in the middle the clips before are kept, and it is also an error row that says where it broke. The features are
-    what S3D's classifier reads (section 3.1 of the paper: "before the final linear classifier", average pooled); the
-    manifest's ``recipe`` says how they came to be. The network runs on a GPU where there is one.
+    off in the middle the clips before are kept, and it is also an error row that says where it broke. As in the paper,
+    the features are what S3D's classifier reads: its last layer before, average pooled. The manifest's ``recipe`` says
+    how they came to be. The network runs on a GPU where there is one.
     """
 
     weights: str = KINETICS
