@@ -132,8 +132,10 @@ class Codebook:
 
 def inherit(centroids: np.ndarray, counts: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """``centroids`` [n * branching, width] in which the dead have those of their ``parents`` [n, width]."""
-    above = np.repeat(parents, len(centroids) // len(parents), axis=0)
-    return np.where(counts[:, None] > 0, centroids, above).astype(np.float32)
+    inherited = np.repeat(parents.astype(np.float32), len(centroids) // len(parents), axis=0)
+    live = counts > 0
+    inherited[live] = centroids[live]
+    return inherited
 
 
 def mean_of_children(centroids: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
@@ -184,9 +186,8 @@ class Grouped:
     def split(self, labels: list[np.ndarray], branching: int) -> Grouped:
         """The next level; ``labels``: for each of ``nodes()`` the child of each of its vectors."""
         # Sixteen bits make it a radix sort, and are enough: a token has no more.
-        children = self._nodes() * np.uint16(branching)
-        if labels:
-            children += np.concatenate(labels)
+        above = self._nodes().astype(np.uint32) * np.uint32(branching)
+        children = (above + np.concatenate(labels or [above])).astype(np.uint16)
         sort = torch.from_numpy(np.argsort(children, kind="stable"))
         counts = np.bincount(children, minlength=len(self.counts) * branching)
         return Grouped(self.vectors, sort if self.order is None else self.order[sort], counts)

@@ -4,7 +4,7 @@ Restarts happen on a sample: greedy k-means++ (Arthur & Vassilvitskii 2007) and 
 every vector. Sums of a block are float32, everything above blocks float64 and int64, added in the order of blocks.
 Blocks do not depend on threads, and each is one thread's work: a matrix product cut among threads may round otherwise.
 
-Shape suffixes: N vectors, M of a sample, B of a block, K centroids, T trials, D width.
+Shape suffixes: N vectors, M of a sample, B of a block, K centroids, R restarts, T trials, D width.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 512
-"""Vectors converted to float32 at a time: 2 MB at width 1024, what a core's cache holds."""
-CHUNK = 16 * BLOCK
+BLOCK = 256
+"""Vectors converted to float32 at a time: 1 MB at width 1024, which a core's cache holds."""
+CHUNK = 32 * BLOCK
 """Vectors in one task of a thread."""
 
 Run: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
@@ -74,13 +74,32 @@ class Points:
         return self.vectors.index_select(0, self.rows[which]).float()
 
     def blocks(self, start: int) -> Iterator[Tensor]:
-        """The blocks of the chunk that begins at ``start``."""
-        for at in range(start, min(start + CHUNK, len(self)), BLOCK):
-            yield self[at : min(at + BLOCK, len(self))]
+        """The blocks [B, D] of the chunk that begins at ``start``, each good until the next is taken."""
+        stop = min(start + CHUNK, len(self))
+        buffer = torch.empty(BLOCK, self.vectors.shape[1])
+        picked = torch.empty(BLOCK, self.vectors.shape[1], dtype=self.vectors.dtype)
+        for at in range(start, stop, BLOCK):
+            here = slice(at, min(at + BLOCK, stop))
+            n = here.stop - at
+            if self.rows is not None:
+                torch.index_select(self.vectors, 0, self.rows[here], out=picked[:n])
+                yield buffer[:n].copy_(picked[:n])
+            elif self.vectors.dtype == torch.float32:
+                yield self.vectors[here]
+            else:
+                yield buffer[:n].copy_(self.vectors[here])
 
     @property
     def chunks(self) -> range:
         return range(0, len(self), CHUNK)
+
+    def mean(self) -> Tensor:
+        """Float32 [D]."""
+        total = torch.zeros(self.vectors.shape[1], dtype=torch.float64)
+        for start in self.chunks:
+            for x_BD in self.blocks(start):
+                total += x_BD.sum(0)
+        return (total / len(self)).float()
 
 
 @dataclass(frozen=True)
@@ -101,16 +120,20 @@ class KMeans:
         run      calls a function on each chunk: map, or that of Threads
         on_pass  told the number of each pass over all points
         """
-        rng = np.random.default_rng(seed)
         if len(points) <= CHUNK:
             points = Points(points[:])
+        if k == 1:
+            return points.mean()[None]
+        rng = np.random.default_rng(seed)
         sample_MD = points[_draw(len(points), k * self.sample_per_centroid, rng)]
         mean_D = sample_MD.mean(0)
         sample_MD = sample_MD - mean_D
         least_gain = self.tolerance * float(sample_MD.square().sum(1).mean(dtype=torch.float64)) / 2
-        centroids_KD = _start(sample_MD, k, self.restarts, self.iterations, least_gain, rng).add_(mean_D)
+        centroids_KD, before = _start(sample_MD, k, self.restarts, self.iterations, least_gain, rng)
+        centroids_KD += mean_D
+        if len(sample_MD) < len(points):
+            before = math.inf
         del sample_MD
-        before = math.inf
         for number in range(self.iterations):
             if on_pass:
                 on_pass(number + 1)
@@ -147,57 +170,61 @@ def _draw(n: int, size: int, rng: np.random.Generator) -> slice | Tensor:
     return torch.from_numpy(np.sort(rng.choice(n, size, replace=False, shuffle=False)))
 
 
-def _start(x_MD: Tensor, k: int, restarts: int, iterations: int, least_gain: float, rng: np.random.Generator) -> Tensor:
-    """Centroids [K, D] of the best of ``restarts`` on a sample without its mean.
+def _start(
+    x_MD: Tensor, k: int, restarts: int, iterations: int, least_gain: float, rng: np.random.Generator
+) -> tuple[Tensor, float]:
+    """Centroids [K, D] of the best of ``restarts`` on a sample without its mean, and their error as ``_sums`` gives it.
 
-    All of it works on the products of vectors with one another, computed once: for a centroid c, the mean of members H,
-    x . c is the mean of X . X over H and |c|^2 the mean of x . c over H.
+    All of it works on the products of vectors with one another, computed once: for the mean c of some members, x . c is
+    the mean of the products of x with them, and |c|^2 the mean of c . x over them.
     """
     products_MM = x_MD @ x_MD.T
     squares_M = products_MM.diagonal()
     distances_MM = (squares_M + squares_M[:, None]).sub_(products_MM, alpha=2).clamp_(min=0).numpy()
-    best = (math.inf, np.empty(0, np.int64))
-    for _ in range(restarts):
-        labels_M = distances_MM[:, _seeds(distances_MM, k, rng)].argmin(1)
-        before = math.inf
-        for _ in range(iterations):
-            error, labels_M = _step(products_MM, labels_M, k)
-            if before - error <= least_gain:
-                break
-            before = error
-        best = min(best, (error, labels_M), key=lambda b: b[0])
-    labels = torch.from_numpy(best[1])
-    sums_KD = torch.zeros(k, x_MD.shape[1]).index_add_(0, labels, x_MD)
-    return sums_KD.div_(labels.bincount(minlength=k).clamp_(min=1)[:, None])
+    seeds_RK = _seeds(distances_MM, k, restarts, rng)
+    labels_MR = torch.from_numpy(distances_MM[seeds_RK].argmin(1).T)
+    error_R = torch.full((restarts,), math.inf)
+    for _ in range(iterations):
+        before_R = error_R
+        error_R, labels_MR = _step(products_MM, labels_MR, k)
+        if (before_R - error_R).max() <= least_gain:
+            break
+    best = int(error_R.argmin())
+    labels_M = labels_MR[:, best]
+    counts_K = labels_M.bincount(minlength=k).clamp_(min=1)
+    sums_KD = torch.zeros(k, x_MD.shape[1]).index_add_(0, labels_M, x_MD)
+    return sums_KD.div_(counts_K[:, None]), float(error_R[best])
 
 
-def _seeds(distances_MM: np.ndarray, k: int, rng: np.random.Generator) -> list[int]:
-    """Greedy k-means++, [K] indices: of 2 + log K candidates, drawn by squared distance, the one that helps most."""
+def _seeds(distances_MM: np.ndarray, k: int, restarts: int, rng: np.random.Generator) -> np.ndarray:
+    """Greedy k-means++, indices [R, K]: of 2 + log K candidates, drawn by squared distance, the one that helps most."""
     m = len(distances_MM)
-    chosen = [int(rng.integers(m))]
-    closest_M = distances_MM[chosen[0]]
-    for _ in range(k - 1):
-        cumulated_M = closest_M.cumsum(dtype=np.float64)
-        drawn_T = rng.random(2 + int(math.log(k))) * cumulated_M[-1]
-        candidates_T = np.searchsorted(cumulated_M, drawn_T, "right").clip(max=m - 1)
-        closest_TM = np.minimum(distances_MM[candidates_T], closest_M)
-        best = closest_TM.sum(1).argmin()
-        chosen.append(int(candidates_T[best]))
-        closest_M = closest_TM[best]
-    return chosen
+    every = np.arange(restarts)
+    chosen_RK = np.empty((restarts, k), np.int64)
+    chosen_RK[:, 0] = rng.integers(m, size=restarts)
+    closest_RM = distances_MM[chosen_RK[:, 0]]
+    for j in range(1, k):
+        cumulated_RM = closest_RM.cumsum(1, dtype=np.float64)
+        drawn_RT = rng.random((restarts, 2 + int(math.log(k)))) * cumulated_RM[:, -1:]
+        candidates_RT = (cumulated_RM[:, None] <= drawn_RT[..., None]).sum(2).clip(max=m - 1)
+        closest_RTM = np.minimum(distances_MM[candidates_RT], closest_RM[:, None])
+        best_R = closest_RTM.sum(2).argmin(1)
+        chosen_RK[:, j] = candidates_RT[every, best_R]
+        closest_RM = closest_RTM[every, best_R]
+    return chosen_RK
 
 
-def _step(products_MM: Tensor, labels_M: np.ndarray, k: int) -> tuple[float, np.ndarray]:
-    """One of Lloyd's steps: half the mean squared distance to the means of ``labels_M``, less a constant, and the
-    nearest of them. A mean without members counts as 0, the mean of all."""
-    every = np.arange(len(labels_M))
-    counts_K = np.bincount(labels_M, minlength=k).clip(min=1).astype(np.float32)
-    members_MK = np.zeros((len(labels_M), k), np.float32)
-    members_MK[every, labels_M] = 1 / counts_K[labels_M]
-    means_MK = (products_MM @ torch.from_numpy(members_MK)).numpy()
-    scores_MK = (members_MK * means_MK).sum(0) / 2 - means_MK
-    labels_M = scores_MK.argmin(1)
-    return float(scores_MK[every, labels_M].mean()), labels_M
+def _step(products_MM: Tensor, labels_MR: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """One of Lloyd's steps for each restart: half the mean squared distance [R] to the means of ``labels_MR``, less a
+    constant, and the nearest of them [M, R]. A mean without members counts as 0, the mean of all."""
+    m, restarts = labels_MR.shape
+    columns_MR = labels_MR + torch.arange(0, restarts * k, k)
+    counts = columns_MR.flatten().bincount(minlength=restarts * k).clamp_(min=1)
+    members = torch.zeros(m, restarts * k).scatter_(1, columns_MR, counts.float().reciprocal()[columns_MR])
+    means = products_MM @ members
+    halves = (members * means).sum(0).div_(2)
+    least_MR, labels_MR = (halves - means).view(m, restarts, k).min(2)
+    return least_MR.mean(0), labels_MR
 
 
 @dataclass(frozen=True)
@@ -221,10 +248,13 @@ class _Table:
 
     def search(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Half the squared distance to the nearest centroid, less a constant of each vector, and its index: [B]."""
-        return torch.addmm(self.offsets_K, x_BD, self.shifted_KD.T, alpha=-1).min(1)
+        scores_KB = torch.addmm(self.offsets_K[:, None], self.shifted_KD, x_BD.T, alpha=-1)
+        return scores_KB.T.contiguous().min(1)
 
-    def differences(self, x_BD: Tensor, labels_B: Tensor) -> Tensor:
-        return self.centroids_KD.index_select(0, labels_B).sub_(x_BD)
+    def differences(self, x_BD: Tensor, labels_B: Tensor, buffer: Tensor) -> Tensor:
+        """From the vectors to their centroids, in ``buffer``: [B, D]."""
+        torch.index_select(self.centroids_KD, 0, labels_B, out=buffer[: len(x_BD)])
+        return buffer[: len(x_BD)].sub_(x_BD)
 
 
 def _sums(points: Points, table: _Table, run: Run) -> tuple[Tensor, Tensor, float]:
@@ -255,9 +285,10 @@ def _sums_in_chunk(points: Points, table: _Table, start: int) -> tuple[Tensor, T
 
 def _nearest_in_chunk(points: Points, table: _Table, start: int) -> tuple[Tensor, float]:
     labels, error = [], 0.0
+    buffer = torch.empty(BLOCK, table.centroids_KD.shape[1])
     for x_BD in points.blocks(start):
         _, labels_B = table.search(x_BD)
-        differences = table.differences(x_BD, labels_B).flatten()
+        differences = table.differences(x_BD, labels_B, buffer).flatten()
         error += float(differences.dot(differences))
         labels.append(labels_B)
     return torch.cat(labels).to(torch.uint8), error
@@ -277,8 +308,9 @@ def _farthest(points: Points, table: _Table, n: int, run: Run) -> list[Tensor]:
 
 
 def _farthest_in_chunk(points: Points, table: _Table, n: int, start: int) -> list[tuple[float, int]]:
-    distances = torch.cat(
-        [table.differences(x_BD, table.search(x_BD)[1]).square_().sum(1) for x_BD in points.blocks(start)]
-    )
-    far = distances.sort(descending=True, stable=True)
+    buffer = torch.empty(BLOCK, table.centroids_KD.shape[1])
+    distances = [
+        table.differences(x_BD, table.search(x_BD)[1], buffer).square_().sum(1) for x_BD in points.blocks(start)
+    ]
+    far = torch.cat(distances).sort(descending=True, stable=True)
     return [(d, start + i) for d, i in zip(far.values[:n].tolist(), far.indices[:n].tolist(), strict=True) if d > 0]

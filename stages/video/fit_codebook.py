@@ -74,6 +74,8 @@ class FitCodebook(Stage):
                 raise UserError(f"{name} must be at least {bound}, not {getattr(self, name)}")
         if self.branching**self.depth > 2**16:
             raise UserError(f"{self.branching}^{self.depth} visual words: a token has 16 bits, so at most 65,536")
+        if self.branching > 256:
+            raise UserError(f"branching must be at most 256, not {self.branching}: use more depth")
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         rows = ClipRows.of(inputs["features"].parts, _training_videos(inputs.get("splits")))
