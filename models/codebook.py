@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from models.kmeans import Points, nearest, one_thread
+from models.kmeans import nearest
+from models.points import CHUNK, Points
+from models.threads import one_thread
 
 FILE = "codebook.safetensors"
 
@@ -94,9 +96,11 @@ class Codebook:
     def assign_flat(self, vectors: np.ndarray) -> np.ndarray:
         """Tokens uint16 [n] of ``vectors`` [n, width], the nearest of all live leaves: less error, more work."""
         index, tokens, shift = self._flat
-        _, found = index.search(np.ascontiguousarray(vectors, np.float32) - shift, 1)
-        nearest_tokens: np.ndarray = tokens[found[:, 0]]
-        return nearest_tokens
+        found = np.empty(len(vectors), np.uint16)
+        for start in range(0, len(vectors), CHUNK):
+            x = vectors[start : start + CHUNK].astype(np.float32) - shift
+            found[start : start + CHUNK] = tokens[index.search(x, 1)[1][:, 0]]
+        return found
 
     @cached_property
     def _flat(self) -> tuple[Any, np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 Restarts happen on a sample: greedy k-means++ (Arthur & Vassilvitskii 2007) and Lloyd's steps; the best goes on over
 every vector. Sums of a block are float32, everything above blocks float64 and int64, added in the order of blocks.
-Blocks do not depend on threads, and each is one thread's work: a matrix product cut among threads may round otherwise.
 
 Shape suffixes: N vectors, M of a sample, B of a block, K centroids, R restarts, T trials, D width.
 """
@@ -10,96 +9,16 @@ Shape suffixes: N vectors, M of a sample, B of a block, K centroids, R restarts,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 256
-"""Vectors converted to float32 at a time: 1 MB at width 1024, which a core's cache holds."""
-CHUNK = 32 * BLOCK
-"""Vectors in one task of a thread."""
-
-Run: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""``map``, or that of a pool: results in the order of the items."""
-
-
-@dataclass(frozen=True)
-class Threads:
-    """A pool whose threads run single-threaded operators."""
-
-    count: int
-    map: Run
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch's operators run on one thread inside."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-@contextmanager
-def thread_pool() -> Iterator[Threads]:
-    """As many threads as torch has here; inside, the caller's operators are single-threaded too."""
-    n_threads = torch.get_num_threads()
-    with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool, one_thread():
-        yield Threads(n_threads, pool.map)
-
-
-@dataclass(frozen=True)
-class Points:
-    """Some rows of a matrix [*, D] of float16 or float32, in a fixed order; ``rows`` None stands for all."""
-
-    vectors: Tensor
-    rows: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.vectors if self.rows is None else self.rows)
-
-    def __getitem__(self, which: slice | Tensor) -> Tensor:
-        """Float32 [B, D]."""
-        if self.rows is None:
-            return self.vectors[which].float()
-        return self.vectors.index_select(0, self.rows[which]).float()
-
-    def blocks(self, start: int) -> Iterator[Tensor]:
-        """The blocks [B, D] of the chunk that begins at ``start``, each good until the next is taken."""
-        stop = min(start + CHUNK, len(self))
-        buffer = torch.empty(BLOCK, self.vectors.shape[1])
-        picked = torch.empty(BLOCK, self.vectors.shape[1], dtype=self.vectors.dtype)
-        for at in range(start, stop, BLOCK):
-            here = slice(at, min(at + BLOCK, stop))
-            n = here.stop - at
-            if self.rows is not None:
-                torch.index_select(self.vectors, 0, self.rows[here], out=picked[:n])
-                yield buffer[:n].copy_(picked[:n])
-            elif self.vectors.dtype == torch.float32:
-                yield self.vectors[here]
-            else:
-                yield buffer[:n].copy_(self.vectors[here])
-
-    @property
-    def chunks(self) -> range:
-        return range(0, len(self), CHUNK)
-
-    def mean(self) -> Tensor:
-        """Float32 [D]."""
-        total = torch.zeros(self.vectors.shape[1], dtype=torch.float64)
-        for start in self.chunks:
-            for x_BD in self.blocks(start):
-                total += x_BD.sum(0)
-        return (total / len(self)).float()
+from models.points import BLOCK, CHUNK, Points
+from models.threads import Run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.codebook import Codebook, Grouped, with_levels_above
-from models.kmeans import CHUNK
+from models.points import CHUNK
 
 
 def refine(

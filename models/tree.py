@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from models.codebook import Codebook, Grouped, inherit, mean_of_children
-from models.kmeans import CHUNK, KMeans, Points, Run, Threads, nearest
+from models.kmeans import KMeans, nearest
+from models.points import CHUNK, Points
+from models.threads import Run, Threads
 
 
 @dataclass(frozen=True)

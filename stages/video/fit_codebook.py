@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import torch
 
 from models.codebook import FILE, Codebook, Grouped
-from models.kmeans import KMeans, Threads, thread_pool
+from models.kmeans import KMeans
 from models.refine import refine
+from models.threads import Threads, thread_pool
 from models.tree import TreeFit
 from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.progress import Counter, counting

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.kmeans import BLOCK, CHUNK, KMeans, Points, nearest, one_thread, thread_pool
+from models.kmeans import KMeans, nearest
+from models.points import BLOCK, CHUNK, Points
+from models.threads import one_thread
 from tests.models.clouds import cloud, squared_distances
 
 
@@ -96,15 +98,6 @@ def test_bits_do_not_depend_on_threads(threads: int) -> None:
     assert torch.equal(alone, together)
     assert error == same_error
     np.testing.assert_array_equal(labels, same_labels)
-
-
-def test_a_pool_has_as_many_threads_as_torch_and_gives_them_back() -> None:
-    before = torch.get_num_threads()
-    with thread_pool() as threads:
-        assert threads.count == before
-        assert list(threads.map(lambda _: torch.get_num_threads(), range(8))) == [1] * 8
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before
 
 
 def test_rows_out_of_order_are_the_same_points() -> None:

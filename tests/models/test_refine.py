@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.kmeans import KMeans, thread_pool
+from models.kmeans import KMeans
 from models.refine import refine
+from models.threads import thread_pool
 from models.tree import TreeFit
 from tests.models.clouds import cloud, squared_distances
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from models.codebook import Codebook, Grouped
-from models.kmeans import CHUNK, KMeans, Threads, one_thread, thread_pool
+from models.kmeans import KMeans
+from models.points import CHUNK
+from models.threads import Threads, one_thread, thread_pool
 from models.tree import TreeFit
 from tests.models.clouds import cloud, squared_distances
 

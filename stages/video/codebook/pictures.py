@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.codebook import Codebook, Grouped, token_path
-from models.kmeans import CHUNK, Points
+from models.points import CHUNK, Points
 from pipeline.store import part_schema, read_part, write_atomically
 from stages.video.codebook.vectors import ClipRows
 

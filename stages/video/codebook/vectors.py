@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from models.kmeans import Run
+from models.threads import Run
 from pipeline import UserError
 from pipeline.store import part_rows, part_schema, read_part
 
