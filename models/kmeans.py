@@ -1,7 +1,7 @@
 """k-means of one set of vectors, streamed in blocks and the same to the bit on any number of threads.
 
 Restarts happen on a sample: greedy k-means++ (Arthur & Vassilvitskii 2007) and Lloyd's steps; the best goes on over
-every vector. Sums of a block are float32, everything above blocks float64 and int64, added in the order of blocks.
+every vector. Sums of a chunk are float32, everything above chunks float64 and int64, added in the order of chunks.
 
 Shape suffixes: N vectors, M of a sample, B of a block, K centroids, R restarts, T trials, D width.
 """
@@ -167,13 +167,11 @@ class _Table:
 
     def search(self, x_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Half the squared distance to the nearest centroid, less a constant of each vector, and its index: [B]."""
-        scores_KB = torch.addmm(self.offsets_K[:, None], self.shifted_KD, x_BD.T, alpha=-1)
-        return scores_KB.T.contiguous().min(1)
+        return torch.addmm(self.offsets_K, x_BD, self.shifted_KD.T, alpha=-1).min(1)
 
     def differences(self, x_BD: Tensor, labels_B: Tensor, buffer: Tensor) -> Tensor:
         """From the vectors to their centroids, in ``buffer``: [B, D]."""
-        torch.index_select(self.centroids_KD, 0, labels_B, out=buffer[: len(x_BD)])
-        return buffer[: len(x_BD)].sub_(x_BD)
+        return torch.index_select(self.centroids_KD, 0, labels_B, out=buffer[: len(x_BD)]).sub_(x_BD)
 
 
 def _sums(points: Points, table: _Table, run: Run) -> tuple[Tensor, Tensor, float]:
@@ -190,21 +188,19 @@ def _sums(points: Points, table: _Table, run: Run) -> tuple[Tensor, Tensor, floa
 
 
 def _sums_in_chunk(points: Points, table: _Table, start: int) -> tuple[Tensor, Tensor, float]:
-    k, width = table.centroids_KD.shape
-    sums_KD = torch.zeros(k, width, dtype=torch.float64)
-    counts_K = torch.zeros(k, dtype=torch.int64)
-    error = 0.0
+    sums_KD = torch.zeros_like(table.centroids_KD)
+    least, labels = [], []
     for x_BD in points.blocks(start):
         least_B, labels_B = table.search(x_BD)
-        sums_KD += torch.zeros(k, width).index_add_(0, labels_B, x_BD)
-        counts_K += labels_B.bincount(minlength=k)
-        error += float(least_B.sum())
-    return sums_KD, counts_K, error
+        sums_KD.index_add_(0, labels_B, x_BD)
+        least.append(least_B)
+        labels.append(labels_B)
+    return sums_KD, torch.cat(labels).bincount(minlength=len(sums_KD)), float(torch.cat(least).sum())
 
 
 def _nearest_in_chunk(points: Points, table: _Table, start: int) -> tuple[Tensor, float]:
     labels, error = [], 0.0
-    buffer = torch.empty(BLOCK, table.centroids_KD.shape[1])
+    buffer = torch.empty(min(BLOCK, len(points)), points.vectors.shape[1])
     for x_BD in points.blocks(start):
         _, labels_B = table.search(x_BD)
         differences = table.differences(x_BD, labels_B, buffer).flatten()
@@ -227,7 +223,7 @@ def _farthest(points: Points, table: _Table, n: int, run: Run) -> list[Tensor]:
 
 
 def _farthest_in_chunk(points: Points, table: _Table, n: int, start: int) -> list[tuple[float, int]]:
-    buffer = torch.empty(BLOCK, table.centroids_KD.shape[1])
+    buffer = torch.empty(min(BLOCK, len(points)), points.vectors.shape[1])
     distances = [
         table.differences(x_BD, table.search(x_BD)[1], buffer).square_().sum(1) for x_BD in points.blocks(start)
     ]

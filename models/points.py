@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BLOCK = 256
-"""Vectors converted to float32 at a time: 1 MB at width 1024, which a core's cache holds."""
-CHUNK = 32 * BLOCK
+BLOCK = 1024
+"""Vectors converted to float32 at a time. Smaller ones would fit the nearest caches, but threads would then wait for
+one another to run the lines between the operators."""
+CHUNK = 8 * BLOCK
 """Vectors in one task of a thread."""
 
 
@@ -33,18 +34,19 @@ class Points:
     def blocks(self, start: int) -> Iterator[Tensor]:
         """The blocks [B, D] of the chunk that begins at ``start``, each good until the next is taken."""
         stop = min(start + CHUNK, len(self))
-        buffer = torch.empty(BLOCK, self.vectors.shape[1])
-        picked = torch.empty(BLOCK, self.vectors.shape[1], dtype=self.vectors.dtype)
+        n, width = min(BLOCK, stop - start), self.vectors.shape[1]
+        buffer = torch.empty(n, width)
+        picked = torch.empty(n, width, dtype=self.vectors.dtype)
         for at in range(start, stop, BLOCK):
-            here = slice(at, min(at + BLOCK, stop))
-            n = here.stop - at
+            n = min(BLOCK, stop - at)
+            if n < len(buffer):
+                buffer, picked = buffer[:n], picked[:n]
             if self.rows is not None:
-                torch.index_select(self.vectors, 0, self.rows[here], out=picked[:n])
-                yield buffer[:n].copy_(picked[:n])
+                yield buffer.copy_(torch.index_select(self.vectors, 0, self.rows[at : at + n], out=picked))
             elif self.vectors.dtype == torch.float32:
-                yield self.vectors[here]
+                yield self.vectors[at : at + n]
             else:
-                yield buffer[:n].copy_(self.vectors[here])
+                yield buffer.copy_(self.vectors[at : at + n])
 
     @property
     def chunks(self) -> range:
