@@ -8,7 +8,7 @@ demo: .venv/installed  ## raw video files to a table of zero-shot scores, in a f
 	$(BIN)/videobert run demo --store store --workers 2
 
 test: .venv/installed  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed  ## what a change must pass beside the tests
 	$(BIN)/ruff check

@@ -55,6 +55,8 @@ class Codebook:
     tokens."""
     errors: tuple[float, ...]
     """A level each: mean squared distance of a vector to its node's centroid."""
+    unit_length: bool = False
+    """Whether it was fit on features divided by their length."""
 
     @property
     def branching(self) -> int:
@@ -77,6 +79,10 @@ class Codebook:
     def leaves(self) -> np.ndarray:
         """Centroids of the leaves: float32 [branching ** depth, width], all of them finite."""
         return self.centroids[-1]
+
+    def scaled(self, features: np.ndarray) -> np.ndarray:
+        """``features`` [n, width] as the codebook was fit on them: what ``assign_tree`` and ``assign_flat`` take."""
+        return unit_length(features) if self.unit_length else features
 
     def children(self, level: int, node: int) -> torch.Tensor:
         """Centroids [branching, width] of level ``level`` (from 1) below ``node``, dead ones infinite."""
@@ -116,7 +122,7 @@ class Codebook:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
-        tensors = {"errors": np.array(self.errors)}
+        tensors = {"errors": np.array(self.errors), "unit_length": np.array(self.unit_length)}
         for level, (centroids, counts) in enumerate(zip(self.centroids, self.counts, strict=True), 1):
             tensors |= {f"centroids.{level}": centroids, f"counts.{level}": counts, f"dead.{level}": counts == 0}
         save_file(tensors, path)
@@ -131,7 +137,15 @@ class Codebook:
             tuple(tensors[f"centroids.{level}"] for level in levels),
             tuple(tensors[f"counts.{level}"] for level in levels),
             tuple(tensors["errors"].tolist()),
+            bool(tensors["unit_length"]),
         )
+
+
+def unit_length(features: np.ndarray) -> np.ndarray:
+    """``features`` [n, width] of any float type divided by their lengths; zeros stay zeros."""
+    lengths = np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True)
+    scaled: np.ndarray = (features / np.where(lengths > 0, lengths, 1)).astype(features.dtype)
+    return scaled
 
 
 def inherit(centroids: np.ndarray, counts: np.ndarray, parents: np.ndarray) -> np.ndarray:

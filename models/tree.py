@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from models.codebook import Codebook, Grouped, inherit, mean_of_children
+from models.codebook import Codebook, Grouped, mean_of_children
 from models.kmeans import KMeans, nearest
 from models.points import CHUNK, Points
 from models.threads import Run, Threads
@@ -91,14 +91,16 @@ class TreeFit:
         self, codebook: Codebook, children: dict[int, torch.Tensor], counts: np.ndarray, error: float
     ) -> Codebook:
         """``codebook`` with one more level."""
-        n, width = len(counts) // self.branching, children[min(children)].shape[1]
-        found = np.zeros((n, self.branching, width), np.float32)
-        for node, centroids in children.items():
-            found[node, : len(centroids)] = centroids
-        flat = found.reshape(-1, width)
-        parents = codebook.centroids[-1] if codebook.depth else mean_of_children(flat, counts, 1)
+        if codebook.depth:
+            parents = codebook.centroids[-1]
+        else:
+            parents = mean_of_children(children[0].numpy(), counts[: len(children[0])], 1).astype(np.float32)
+        centroids = np.repeat(parents, self.branching, axis=0)
+        for node, found in children.items():
+            live = counts[node * self.branching :][: len(found)] > 0
+            centroids[node * self.branching :][: len(found)][live] = found.numpy()[live]
         return Codebook(
-            (*codebook.centroids, inherit(flat, counts, parents)),
+            (*codebook.centroids, centroids),
             (*codebook.counts, counts),
             (*codebook.errors, error),
         )

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import models  # noqa: F401 - transformers imports torchvision, which needs this first
+from pipeline.process import cores, set_threads
 from tests.runs import free_ports, wait_for_cluster
 
 
@@ -22,6 +24,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the outputs of new stages and of raised versions into tests/golden/outputs.json",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A core for each of pytest-xdist's workers and what it starts: two torch programs on the same two cores, of two
+    threads each, were measured ten times slower than with one each."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and hasattr(os, "sched_setaffinity"):
+        mine = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {mine[int(worker) % len(mine)]})
+    set_threads(cores())
+
+
+@pytest.fixture(autouse=True)
+def threads_stay() -> Iterator[None]:
+    """What a test leaves behind would change the last bits of the next one's numbers."""
+    before = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == before
 
 
 @pytest.fixture(scope="session")

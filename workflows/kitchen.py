@@ -12,6 +12,7 @@ from models.small_bert import small_bert
 from models.tasks import VideoText
 from pipeline import Graph, UserError
 from stages.train import Train
+from stages.video.fit_codebook import FitCodebook
 from stages.video.read_videos import ReadVideos
 from stages.video.render_kitchen import RenderKitchen
 from workflows.videobert import learn, report
@@ -42,5 +43,7 @@ def graph(
     g = Graph()
     g.add("kitchen", kitchen)
     g.add("videos", ReadVideos(videos="videos"), folder="kitchen")
+    # The features of a random network differ in length more than in direction.
+    codebook = FitCodebook(unit_length=True)
     inside = {"labels": "labels.csv", "split_file": "split.csv", "folder": "kitchen"}
-    return learn(g, train, weights, encoder, texts=texts, **inside)
+    return learn(g, train, weights, encoder, codebook=codebook, texts=texts, **inside)

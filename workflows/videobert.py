@@ -72,6 +72,7 @@ def learn(
     whisper: str = "base",
     template: str = ZeroShot.template,
     *,
+    codebook: FitCodebook = FitCodebook(),
     labels: str | None = None,
     texts: str | None = None,
     split_file: str | None = None,
@@ -82,7 +83,7 @@ def learn(
     g.add("speech", Transcribe(whisper=whisper), videos="videos")
     g.add("features", EmbedClips(weights=weights), videos="videos")
     g.add("splits", SplitVideos(split_file=split_file), videos="videos", **within)
-    g.add("codebook", FitCodebook(), features="features", splits="splits")
+    g.add("codebook", codebook, features="features", splits="splits")
     g.add("tokens", AssignTokens(), features="features", codebook="codebook")
     g.add("encoder", ExtendVocabulary(encoder=encoder), codebook="codebook")
     g.add("segments", AlignSpeech(), tokens="tokens", speech="speech", splits="splits")

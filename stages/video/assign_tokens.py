@@ -68,5 +68,6 @@ class Assigner:
                 Rejected(f"{row['video_id']}, clip {row['clip']}", "its feature is missing or not finite")
                 for row in clips.filter(~finite).to_pylist()
             ]
-            done.append(clips.filter(finite).append_column("token", pa.array(search(vectors[finite]), pa.uint16())))
+            tokens = pa.array(search(self.codebook.scaled(vectors[finite])), pa.uint16())
+            done.append(clips.filter(finite).append_column("token", tokens))
         return pa.concat_tables(done), rejected

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from models.codebook import FILE, Codebook, Grouped
+from models.codebook import FILE, Codebook, Grouped, unit_length
 from models.kmeans import KMeans
 from models.refine import refine
 from models.threads import Threads, thread_pool
@@ -33,7 +34,8 @@ class FitCodebook(Stage):
     In   features: video_id str, feature fixed_size_list<float16>[width]; thumbnail binary (JPEG), drawn where there
          splits (optional): video_id str, split str; only "train" videos are clustered. The paper clusters all
     Out  codebook.safetensors, for each level L = 1 ... depth: centroids.L float32 [branching^L, width], counts.L int64
-         and dead.L bool [branching^L]; errors float64 [depth], the mean squared distance to the level's centroids.
+         and dead.L bool [branching^L]; errors float64 [depth], the mean squared distance to the level's centroids;
+         unit_length bool.
          counts.4 is the histogram of tokens. codebook.png shows it, clips.png clips of the most frequent leaves.
 
     Sun et al. 2019, section 4.2: depth 4 and branching 12 were chosen by looking at the clusters. The tree is fit from
@@ -52,8 +54,9 @@ class FitCodebook(Stage):
     """Children of a node."""
     depth: int = 4
     """Levels below the root; branching ** depth visual words, at most 65,536."""
-    min_points: int = 24
-    """A node with fewer vectors is not split: it goes on as its own child 0."""
+    min_points: int = 240
+    """A node with fewer vectors is not split: it goes on as its own child 0. A word that the training sees less than
+    some twenty times is not learned."""
     restarts: int = 5
     """Starts of k-means on a node's sample, of which the best goes on over all its vectors."""
     iterations: int = 25
@@ -65,6 +68,9 @@ class FitCodebook(Stage):
     refine: int = 0
     """Steps of flat k-means over all leaves at the end: less error when tokens are assigned flat, but the tree no
     longer leads to the nearest leaf as well. 0, the paper's way, keeps the tree."""
+    unit_length: bool = False
+    """Divide features by their lengths before. The paper does not; with features whose lengths differ more than their
+    directions (those of an untrained network do) the words otherwise tell little but the length."""
     seed: int = 0
     """Seeds samples and starts."""
 
@@ -83,14 +89,15 @@ class FitCodebook(Stage):
         passes = 1 + self.depth + (self.refine + 1 if self.refine else 0)
         with counting(out.name, len(rows) * passes, "vectors") as counter, thread_pool() as threads:
             counter.advance(0, "reading features")
-            with mapped_vectors(rows, out, threads.map, counter.advance) as vectors:
+            scaled = unit_length if self.unit_length else np.asarray
+            with mapped_vectors(rows, out, threads.map, counter.advance, scaled) as vectors:
                 codebook, tree = self._fit(vectors, out / UNFINISHED, threads, counter)
                 if self.refine:
                     codebook, tree = refine(codebook, vectors, self.refine, counter.advance)
                 draw_clips(codebook, tree, rows, out / "clips.png")
         draw_figures(codebook, out / "codebook.png")
         with write_atomically(out / FILE) as temporary:
-            codebook.save(temporary)
+            replace(codebook, unit_length=self.unit_length).save(temporary)
         (out / UNFINISHED).unlink(missing_ok=True)
         return {
             "vectors": len(rows),
@@ -108,7 +115,7 @@ class FitCodebook(Stage):
         start = Codebook.load(unfinished) if unfinished.is_file() else Codebook((), (), ())
         grown = start, Grouped.all(vectors)
         for grown in fit.levels(vectors, start):
-            if grown[0].depth > start.depth:
+            if start.depth < grown[0].depth and (grown[0].depth < self.depth or self.refine):
                 with write_atomically(unfinished) as temporary:
                     grown[0].save(temporary)
         return grown

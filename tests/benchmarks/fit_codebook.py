@@ -36,6 +36,8 @@ WIDTH = 1024
 BRANCHING = FitCodebook.branching
 DEPTH = FitCodebook.depth
 WORDS = BRANCHING**DEPTH
+MIN_POINTS = 24
+"""Twice as many words as the stage would make of so few vectors; fewer, and nobody would have all 20,736."""
 PART = 10_000
 
 
@@ -60,7 +62,7 @@ def by_stage(folder: Path, threads: int, refine: int = 0) -> dict[str, float]:
     out = Artifact(folder / f"codebook-{refine}", "codebook")
     features = Artifact(folder / "features", "features")
     started = time.perf_counter()
-    make(FitCodebook(refine=refine), {"features": features}, out, LocalExecutor())
+    make(FitCodebook(min_points=MIN_POINTS, refine=refine), {"features": features}, out, LocalExecutor())
     seconds = time.perf_counter() - started
     manifest = out.manifest
     return {"seconds": seconds, "error": manifest["squared_errors"][-1], "words": manifest["words"]["live"]}
@@ -78,7 +80,7 @@ def by_faiss(folder: Path, threads: int, restarts: int = 1) -> dict[str, float]:
         error = 0.0
         for rows in nodes:
             x = vectors[rows]
-            k = BRANCHING if len(rows) >= FitCodebook.min_points else 1
+            k = BRANCHING if len(rows) >= MIN_POINTS else 1
             kmeans = faiss.Kmeans(
                 WIDTH, k, niter=25, nredo=restarts, max_points_per_centroid=len(vectors), min_points_per_centroid=1
             )

@@ -59,9 +59,13 @@ class ClipRows:
 
 @contextmanager
 def mapped_vectors(
-    rows: ClipRows, folder: Path, run: Run = map, advance: Callable[[int], None] = lambda n: None
+    rows: ClipRows,
+    folder: Path,
+    run: Run = map,
+    advance: Callable[[int], None] = lambda n: None,
+    scaled: Callable[[np.ndarray], np.ndarray] = lambda vectors: vectors,
 ) -> Iterator[torch.Tensor]:
-    """The column ``feature`` of ``rows`` as a memory-mapped float16 tensor [n, width], in order.
+    """The column ``feature`` of ``rows``, ``scaled``, as a memory-mapped float16 tensor [n, width], in order.
 
     Decoding Parquet takes longer than a pass of k-means. The copy lies in a nameless file in ``folder`` that goes with
     the block, or with the process, however that ends. UserError where parts differ in width or a value is not finite.
@@ -78,7 +82,7 @@ def mapped_vectors(
             kept = None if rows.kept is None else rows.kept[i]
             at = starts[i] * shape[1] * 2
             for vectors in _finite_vectors(rows.parts[i], kept):
-                os.pwrite(file.fileno(), vectors.data, at)
+                os.pwrite(file.fileno(), scaled(vectors).data, at)
                 at += vectors.nbytes
                 advance(len(vectors))
 

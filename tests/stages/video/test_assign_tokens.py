@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.graph import make
 from stages.video.assign_tokens import TOKENS, AssignTokens
 from stages.video.feature_table import feature_table
 from tests.models.clouds import cloud, squared_distances
-from tests.stages.video.some_features import CLIPS, as_artifact, features, fit
+from tests.stages.video.some_features import CLIPS, FIT, as_artifact, features, fit
 
 VECTORS = cloud(1200, width=24)
 
@@ -47,6 +48,22 @@ def test_flat_is_the_nearest_of_all_leaves(tmp_path: Path) -> None:
     distances[:, loaded.dead] = np.inf
     np.testing.assert_array_equal(tokens, distances.argmin(1))
     assert distances.min(1).mean() < loaded.errors[-1]
+
+
+@pytest.mark.parametrize("way", ["tree", "flat"])
+def test_of_unit_length_only_the_direction_counts(way: str, tmp_path: Path) -> None:
+    lengths = 2.0 ** np.random.default_rng(0).integers(-1, 3, size=(len(VECTORS), 1))  # no rounding
+    found = []
+    for name, vectors in (("given", VECTORS), ("longer", VECTORS * lengths)):
+        given = features(tmp_path / name, vectors, parts=1)
+        codebook = fit(given, tmp_path / f"codebook of {name}", replace(FIT, unit_length=True))
+        tokens = assign(given, codebook, tmp_path / f"tokens of {name}", assign=way).read()["token"].to_numpy()
+        loaded = Codebook.load(codebook.path)
+        directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        errors = np.square(directions - loaded.leaves()[tokens]).sum(1)
+        assert errors.mean() == pytest.approx(loaded.errors[-1], rel=0.05)
+        found.append(tokens)
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("way", ["tree", "flat"])

@@ -121,7 +121,7 @@ def test_clips_of_frequent_leaves_are_drawn(tmp_path: Path) -> None:
     vectors = (centres[kind] + 0.1 * np.random.default_rng(0).normal(size=(200, 4))).astype(np.float16)
     colours = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250], [250, 250, 0]])[kind]
     given = features(tmp_path / "features", vectors, colours=colours)
-    out = fit(given, tmp_path / "codebook", FitCodebook(branching=4, depth=1))
+    out = fit(given, tmp_path / "codebook", FitCodebook(branching=4, depth=1, min_points=8))
     with Image.open(out.path / "clips.png") as sheet:
         assert sheet.size == (120 + 6 * 112, 4 * 112)
         lines = [np.asarray(sheet)[112 * i + 10, 130] for i in range(4)]
