@@ -6,10 +6,7 @@ as ``head.safetensors`` and the task as ``task.json``.
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from models.task_file import TASK, load_task, save_task
+
 if TYPE_CHECKING:
     from models.tasks.task import Batch, Task
 
@@ -28,7 +27,6 @@ transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 HEAD = "head.safetensors"
-TASK = "task.json"
 
 
 @dataclass
@@ -64,8 +62,9 @@ class TaskModel(nn.Module):
 
     @classmethod
     def load(cls, directory: str | Path, task: Task | None = None) -> TaskModel:
-        """A trained model. ``task`` replaces the saved one; its head must have the same shape."""
-        model = cls.start(directory, task or load_task(directory), seed=0)
+        """A trained model. ``task`` replaces the saved one, of which it takes what was learned."""
+        saved = load_task(directory)
+        model = cls.start(directory, task.adopt(saved) if task else saved, seed=0)
         model.head.load_state_dict(load_file(Path(directory) / HEAD))
         return model
 
@@ -73,7 +72,7 @@ class TaskModel(nn.Module):
         """Write config, encoder, head and task; the tokenizer is copied by who knows where it lies."""
         self.pretrained.save_pretrained(directory)
         save_file({k: v.contiguous() for k, v in self.head.state_dict().items()}, directory / HEAD)
-        (directory / TASK).write_text(json.dumps(task_as_json(self.task), indent=2) + "\n")
+        save_task(self.task, directory / TASK)
 
     @property
     def encoder(self) -> PreTrainedModel:
@@ -121,23 +120,3 @@ def _load_pretrained(directory: str | Path, task: Task, seed: int) -> PreTrained
         torch.manual_seed(seed)  # layers that the checkpoint lacks (a pooler) start from the seed
         model: PreTrainedModel = kind.from_pretrained(str(directory), dtype=torch.float32)
         return model
-
-
-def task_as_json(task: Task) -> dict[str, Any]:
-    """The task's class by module and name, and its fields."""
-    return {
-        "class": f"{type(task).__module__}.{type(task).__qualname__}",
-        "fields": {f.name: getattr(task, f.name) for f in dataclasses.fields(task)},
-    }
-
-
-def load_task(directory: str | Path) -> Task:
-    """The task that a model directory was trained for. ValueError where it has none."""
-    path = Path(directory) / TASK
-    if not path.is_file():
-        raise ValueError(f"{directory}: not a trained model (it has no {TASK})")
-    saved = json.loads(path.read_text())
-    module, _, name = saved["class"].rpartition(".")
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["fields"].items()}
-    task: Task = getattr(importlib.import_module(module), name)(**fields)
-    return task

@@ -2,7 +2,7 @@
 
 A stage is the class of a file below ``stages/`` that carries the file's name (``stages/video/embed_clips.py`` holds
 ``EmbedClips``). A workflow is a file below ``workflows/`` with a function ``graph``; it is called by its path without
-the suffix (``text/tagging``), or by the last part alone where only one has it.
+the suffix (``text.tagging``), or by the last part alone where only one has it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def load_stage(name: str) -> type[Stage]:
 def load_workflow(name: str) -> ModuleType:
     """The workflow's module. UserError where there is none, or where a short name fits several."""
     known = workflows()
-    matches = [name] if name in known else [n for n in known if n.rpartition("/")[2] == name]
+    matches = [name] if name in known else [n for n in known if n.rpartition(".")[2] == name]
     if not matches:
         raise unknown("workflow", name, known)
     if len(matches) > 1:
@@ -78,7 +78,7 @@ def _stage(module: str, path: Path) -> Iterator[Entry]:
 def _workflow(module: str, path: Path) -> Iterator[Entry]:
     tree = _parse(path)
     if any(isinstance(node, ast.FunctionDef) and node.name == "graph" for node in tree.body):
-        yield Entry("/".join(module.split(".")[1:]), module, first_line(ast.get_docstring(tree)))
+        yield Entry(".".join(module.split(".")[1:]), module, first_line(ast.get_docstring(tree)))
 
 
 def _parse(path: Path) -> ast.Module:

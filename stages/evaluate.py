@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from models.task_file import load_task
 from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage
 from pipeline.progress import say
@@ -27,7 +28,8 @@ class Evaluate(Stage):
     """The task's official figures of a trained model on one split.
 
     In   model: what Train wrote; examples: what Encode wrote for the same task
-    Out  metrics.json, also in the manifest; result (JSON): what the figures were computed from
+    Out  metrics.json, also in the manifest; result (JSON): what the figures were computed from. A split without
+         examples has no figures.
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("split",)}
@@ -44,8 +46,9 @@ class Evaluate(Stage):
         make = partial(Evaluator, inputs["model"].path, self)
         parts = [[p] for p in inputs["examples"].parts]
         executor.map(make, parts, out, schema=self.writes, resources=Resources(gpus=1))
-        results = Artifact(out, "").read()["result"]
-        figures = self.task.metrics(json.loads(r) for r in results.to_pylist())
+        results = Artifact(out, "").read()["result"].to_pylist()
+        task = self.task.adopt(load_task(inputs["model"].path))
+        figures = task.metrics(map(json.loads, results)) if results else {}
         for name, value in figures.items():
             say(f"{self.split} {name}: {value:.4f}")
         write_json(out / METRICS, figures)

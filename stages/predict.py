@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from models.encoder import load_task
+from models.task_file import load_task
 from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage, UserError
 from pipeline.progress import counting

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from models.task_file import load_task
 from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage, UserError
 from stages.training_loop import CHECKPOINT, INDEX, METRICS, TrainingRun, train_loop
@@ -74,8 +75,13 @@ class Train(Stage):
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         if not (out / METRICS).is_file():
-            parts = tuple(inputs["examples"].parts)
-            executor.fit(train_loop, TrainingRun(self, inputs["model"].path, parts, out), Resources(gpus=1))
+            examples = inputs["examples"]
+            try:
+                task = self.task.adopt(load_task(examples.path))
+            except ValueError as error:
+                raise UserError(f"{examples.path}: {error}") from error
+            run = TrainingRun(replace(self, task=task), inputs["model"].path, tuple(examples.parts), out)
+            executor.fit(train_loop, run, Resources(gpus=1))
         (out / CHECKPOINT).unlink(missing_ok=True)
         for split in ("train", "dev"):
             (out / f"{split}.{INDEX}").unlink(missing_ok=True)

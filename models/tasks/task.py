@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -68,10 +68,27 @@ class Task(ABC):
     masked_lm: ClassVar[bool] = False
     """Whether it predicts words: its encoder is then loaded with the masked language model's output layer."""
 
+    learned: ClassVar[tuple[str, ...]] = ()
+    """Fields that are learned of the training rows where they are left empty: labels, tags, lemma rules."""
+    token_columns: ClassVar[tuple[str, ...]] = ("input_ids", "text", "visual")
+    """The columns of an example that hold ids of the vocabulary, to be shown as words."""
     loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
     """The parts of the loss: the names that ``loss`` returns and every batch's ``counts`` has."""
     all_layers: ClassVar[bool] = False
     """Whether its head reads every layer of the encoder."""
+
+    def learn(self, tables: Iterable[pa.Table]) -> Self:
+        """The task with what it must know of the training rows, given part by part, before any row is encoded."""
+        return self
+
+    def adopt(self, other: Task) -> Self:
+        """This task with what ``other`` has learned in the fields that are empty here.
+
+        ValueError where the two are different recipes.
+        """
+        if not isinstance(other, type(self)):
+            raise ValueError(f"made for the task {type(other).__name__}, not {type(self).__name__}")
+        return replace(self, **{name: getattr(other, name) for name in self.learned if not getattr(self, name)})
 
     @abstractmethod
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:

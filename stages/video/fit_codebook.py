@@ -54,9 +54,9 @@ class FitCodebook(Stage):
     """Children of a node."""
     depth: int = 4
     """Levels below the root; branching ** depth visual words, at most 65,536."""
-    min_points: int = 240
-    """A node with fewer vectors is not split: it goes on as its own child 0. A word that the training sees less than
-    some twenty times is not learned."""
+    min_points: int = 100
+    """A node with fewer vectors is not split: it goes on as its own child 0. A small corpus then has fewer words, of
+    some twenty clips each, which tell as much as many rare ones and are learned sooner."""
     restarts: int = 5
     """Starts of k-means on a node's sample, of which the best goes on over all its vectors."""
     iterations: int = 25

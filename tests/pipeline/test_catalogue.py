@@ -22,12 +22,12 @@ def test_a_stage_is_the_class_that_carries_its_files_name(orchard: Path) -> None
 def test_a_workflow_is_a_file_with_a_graph(orchard: Path) -> None:
     assert {name: e.summary for name, e in catalogue.workflows().items()} == {
         "orchard": "Fruit to juice.",
-        "text/labels": "What is written on the bottles.",
+        "text.labels": "What is written on the bottles.",
     }
 
 
 def test_the_last_part_of_a_workflows_name_is_enough(orchard: Path) -> None:
-    assert catalogue.load_workflow("labels") is catalogue.load_workflow("text/labels")
+    assert catalogue.load_workflow("labels") is catalogue.load_workflow("text.labels")
 
 
 def test_a_short_name_that_fits_several_workflows_is_refused(orchard: Path) -> None:
@@ -36,14 +36,14 @@ def test_a_short_name_that_fits_several_workflows_is_refused(orchard: Path) -> N
         (orchard / "workflows" / folder).mkdir(parents=True)
         (orchard / "workflows" / folder / "tags.py").write_text("def graph(): ...")
     (orchard / "workflows" / "__init__.py").touch()
-    with pytest.raises(UserError, match="several workflows are called 'tags': text/tags, video/tags"):
+    with pytest.raises(UserError, match="several workflows are called 'tags': text.tags, video.tags"):
         catalogue.load_workflow("tags")
 
 
 def test_an_unknown_name_gets_the_nearest_one(orchard: Path) -> None:
     with pytest.raises(UserError, match=r"^no stage 'makejuice' \(did you mean MakeJuice\?\)$"):
         catalogue.load_stage("makejuice")
-    with pytest.raises(UserError, match=r"^no workflow 'vineyard' \(there are: orchard, text/labels\)$"):
+    with pytest.raises(UserError, match=r"^no workflow 'vineyard' \(there are: orchard, text.labels\)$"):
         catalogue.load_workflow("vineyard")
 
 

@@ -38,7 +38,7 @@ def test_list_has_a_line_for_each(orchard: Path, capsys: pytest.CaptureFixture[s
     assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
         "workflows",
         "orchard Fruit to juice.",
-        "text/labels What is written on the bottles.",
+        "text.labels What is written on the bottles.",
         "stages",
         "Pick Read fruits from a text file, one a line.",
         "MakeJuice Press fruits. A rotten one is rejected.",

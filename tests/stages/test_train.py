@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from models.encoder import TaskModel, load_task
+from models.encoder import TaskModel
+from models.task_file import load_task
 from models.tasks import VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
