@@ -36,7 +36,7 @@ def test_a_short_name_that_fits_several_workflows_is_refused(orchard: Path) -> N
         (orchard / "workflows" / folder).mkdir(parents=True)
         (orchard / "workflows" / folder / "tags.py").write_text("def graph(): ...")
     (orchard / "workflows" / "__init__.py").touch()
-    with pytest.raises(UserError, match="several workflows are called 'tags': text.tags, video.tags"):
+    with pytest.raises(UserError, match=r"several workflows are called 'tags': text\.tags, video\.tags"):
         catalogue.load_workflow("tags")
 
 

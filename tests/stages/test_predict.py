@@ -78,7 +78,7 @@ def test_files_that_cannot_be_read(inputs: Inputs, tmp_path: Path, name: str, te
 
 def test_a_directory_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
-    with pytest.raises(UserError, match=r"not a trained model \(it has no task.json\)"):
+    with pytest.raises(UserError, match=r"neither a trained model nor a task's examples \(it has no task.json\)"):
         predict_file(tmp_path, tmp_path / "rows.jsonl", None)
 
 

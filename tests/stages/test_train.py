@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from models.encoder import TaskModel
-from models.task_file import load_task
+from models.task_file import TASK, load_task, save_task
 from models.tasks import VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
@@ -132,6 +132,7 @@ def test_googles_adam_and_bf16_train_too(inputs: Inputs, tmp_path: Path) -> None
 def test_no_training_example_is_said(inputs: Inputs, tmp_path: Path) -> None:
     empty = Artifact(tmp_path / "none", "none")
     empty.path.mkdir()
+    save_task(TRAIN.task, empty.path / TASK)
     write_json(empty.path / "manifest.json", {"key": "none"})
     with pytest.raises(UserError, match="no row whose split is 'train'"):
         train(TRAIN, {**inputs, "examples": empty}, tmp_path / "out")
