@@ -7,6 +7,7 @@ section 2) cuts and merges in the same way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -32,11 +33,7 @@ class SileroActivity:
     """Probability of speech for each frame, from the network in the ``silero-vad`` wheel."""
 
     def __init__(self) -> None:
-        threads = torch.get_num_threads()
-        from silero_vad import load_silero_vad
-
-        torch.set_num_threads(threads)  # importing silero_vad sets it to 1 for the whole process
-        self._network = load_silero_vad()
+        self._network = _silero().load_silero_vad()
 
     def __call__(self, blocks: Iterable[NDArray[np.float32]]) -> tuple[list[float], int]:
         """One probability a frame, and the number of samples."""
@@ -71,9 +68,7 @@ def energy_activity(blocks: Iterable[NDArray[np.float32]]) -> tuple[list[float],
 
 def speech_spans(probabilities: Sequence[float], n_samples: int) -> list[Span]:
     """Disjoint spans of speech of at most ``MAX_SPAN_S``; a longer one is cut at its longest pause."""
-    from silero_vad.utils_vad import get_speech_timestamps_from_probs
-
-    spans = get_speech_timestamps_from_probs(
+    spans = _silero().utils_vad.get_speech_timestamps_from_probs(
         probabilities,
         sampling_rate=SAMPLE_RATE,
         min_speech_duration_ms=MIN_SPEECH_MS,
@@ -115,6 +110,15 @@ def unpack(start_s: float, end_s: float, window: Sequence[Span]) -> tuple[float,
     shift = (first - offset) / SAMPLE_RATE
     lowest, highest = first / SAMPLE_RATE, behind / SAMPLE_RATE
     return min(max(start_s + shift, lowest), highest), min(max(end_s + shift, lowest), highest)
+
+
+def _silero() -> ModuleType:
+    """The package, whose first import sets torch to one thread for the whole process."""
+    threads = torch.get_num_threads()
+    import silero_vad
+
+    torch.set_num_threads(threads)
+    return silero_vad
 
 
 def _frames(blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[NDArray[np.float32], int]]:
