@@ -127,6 +127,24 @@ class Task(ABC):
         """The field's official figures from the rows of ``evaluate``."""
 
 
+def collate_ids(examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
+    """A padded batch of examples with ``input_ids`` and, unless all are 0, ``token_type_ids``; no labels yet."""
+    input_ids = pad([e["input_ids"] for e in examples], vocabulary.pad)
+    lengths = torch.tensor([len(e["input_ids"]) for e in examples])
+    mask = (torch.arange(input_ids.shape[1]) < lengths[:, None]).long()
+    if "token_type_ids" in examples[0]:
+        token_types = pad([e["token_type_ids"] for e in examples], 0)
+    else:
+        token_types = torch.zeros_like(input_ids)
+    return Batch(input_ids, mask, token_types, examples=examples)
+
+
+def head_dropout(config: PreTrainedConfig) -> float:
+    """The dropout before a head: the configuration's ``classifier_dropout``, or BERT's 0.1."""
+    dropout = getattr(config, "classifier_dropout", None)
+    return 0.1 if dropout is None else float(dropout)
+
+
 def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
     """Integer sequences to one tensor [len(sequences), longest], filled up with ``value`` on the right."""
     longest = max(len(s) for s in sequences)
