@@ -118,7 +118,8 @@ def _silero() -> ModuleType:
     import silero_vad
 
     torch.set_num_threads(threads)
-    return silero_vad
+    package: ModuleType = silero_vad
+    return package
 
 
 def _frames(blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[NDArray[np.float32], int]]:
