@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from models.encoder import Encoded
-from models.tasks.task import head_dropout
 
 STD = 0.02
 """Of a fresh layer's weights, as in BERT."""
@@ -24,8 +24,15 @@ class SentenceHead(nn.Module):
     def forward(self, encoded: Encoded) -> Tensor:
         """Logits [B, outputs] in float32."""
         pooled_BD = encoded.last_BLD[:, 0] if encoded.pooled_BD is None else encoded.pooled_BD
-        logits: Tensor = self.linear(self.dropout(pooled_BD))
-        return logits.float()
+        with torch.autocast(pooled_BD.device.type, enabled=False):  # a score is more than bf16's three digits
+            logits: Tensor = self.linear(self.dropout(pooled_BD.float()))
+        return logits
+
+
+def head_dropout(config: PreTrainedConfig) -> float:
+    """The dropout before a head: the configuration's ``classifier_dropout``, or BERT's 0.1."""
+    dropout = getattr(config, "classifier_dropout", None)
+    return 0.1 if dropout is None else float(dropout)
 
 
 def fresh_linear(inputs: int, outputs: int) -> nn.Linear:

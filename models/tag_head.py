@@ -13,8 +13,8 @@ from torchcrf import CRF
 from transformers import PreTrainedConfig
 
 from models.encoder import Encoded
-from models.sentence_head import fresh_linear
-from models.tasks.task import head_dropout, pad
+from models.sentence_head import fresh_linear, head_dropout
+from models.tasks.task import pad
 
 UNKNOWN = -100
 """The target of a word whose tag is not to be learned: there is none, or training has never seen it."""

@@ -139,12 +139,6 @@ def collate_ids(examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
     return Batch(input_ids, mask, token_types, examples=examples)
 
 
-def head_dropout(config: PreTrainedConfig) -> float:
-    """The dropout before a head: the configuration's ``classifier_dropout``, or BERT's 0.1."""
-    dropout = getattr(config, "classifier_dropout", None)
-    return 0.1 if dropout is None else float(dropout)
-
-
 def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
     """Integer sequences to one tensor [len(sequences), longest], filled up with ``value`` on the right."""
     longest = max(len(s) for s in sequences)

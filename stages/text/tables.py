@@ -1,0 +1,190 @@
+"""Files of rows (CSV, TSV, JSON lines, Parquet), cut into blocks that workers read on their own."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import Rejected, UserError
+
+BLOCK_BYTES = 1 << 20
+"""A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+LABELLED = pa.schema([(name, pa.string()) for name in ("id", "text", "second", "label", "split")])
+"""What readers of classified texts write: ``id`` is file:line, ``second`` null where there is one text, ``label`` null
+where it is not known; a number is a label too, as it stands in the file."""
+
+
+class Form(NamedTuple):
+    """How a file is written."""
+
+    quotes: bool
+    """Whether a cell may stand in double quotes, and then hold separators and line ends. Of CSV and TSV only."""
+    columns: tuple[str, ...] | None = None
+    """The columns of a file without a header; None for one with a header."""
+
+
+class Block(NamedTuple):
+    """Whole rows of a file: the bytes, or of Parquet the row groups, from ``start`` to ``end``."""
+
+    path: str
+    split: str
+    start: int
+    end: int
+    line: int
+    """The first row's line, from 1; of Parquet the row, from 1."""
+
+
+class Line(NamedTuple):
+    """A row with its place, ``file:line``, and the cells by column."""
+
+    at: str
+    cells: dict[str, Any]
+
+
+def find_files(pattern: str) -> list[Path]:
+    """The file, or the files that a glob matches, in order. UserError where there is none, or one is no table."""
+    path = Path(pattern)
+    files = [path] if path.is_file() else sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
+    if not files:
+        raise UserError(f"{pattern}: no such file")
+    for file in files:
+        if file.suffix not in SUFFIXES:
+            raise UserError(f"{file}: give a table as {', '.join(SUFFIXES)}")
+    return files
+
+
+def columns_of(path: Path, form: Form) -> tuple[str, ...]:
+    """The columns that a file has; of JSON lines, those of its first row. UserError where that cannot be read."""
+    if form.columns is not None:
+        return form.columns
+    try:
+        if path.suffix == ".parquet":
+            return tuple(pq.read_schema(path).names)
+        with path.open("rb") as file:
+            first = file.readline()
+        if path.suffix == ".jsonl":
+            return tuple(json.loads(first or b"{}"))
+        return _header(first, path, form)
+    except (OSError, ValueError, TypeError, csv.Error, pa.ArrowInvalid) as error:
+        raise UserError(f"{path}: cannot be read as {path.suffix[1:]} ({' '.join(str(error).split())})") from None
+
+
+def as_parts(blocks: Iterable[Block]) -> list[list[pa.Table]]:
+    """Blocks grouped into parts, each the input of ``executor.map``."""
+    parts: list[list[Block]] = []
+    size = BLOCK_BYTES
+    for block in blocks:
+        if size >= BLOCK_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(block)
+        size += block.end - block.start if not block.path.endswith(".parquet") else BLOCK_BYTES
+    return [[pa.Table.from_pylist([b._asdict() for b in part])] for part in parts]
+
+
+def cut(path: Path, split: str, form: Form) -> Iterator[Block]:
+    """A file's blocks, found by reading it once without keeping it. A quoted line end is not a row's end."""
+    if path.suffix == ".parquet":
+        row = 1
+        with pq.ParquetFile(path) as parquet:
+            for group in range(parquet.num_row_groups):
+                yield Block(str(path), split, group, group + 1, row)
+                row += parquet.metadata.row_group(group).num_rows
+        return
+    with path.open("rb") as file:
+        header = path.suffix != ".jsonl" and form.columns is None
+        at = start = len(file.readline()) if header else 0
+        line = first = 2 if header else 1
+        quoted = form.quotes and path.suffix != ".jsonl"
+        inside = False
+        for text in file:
+            at += len(text)
+            line += 1
+            if quoted and text.count(b'"') % 2:
+                inside = not inside
+            if at - start >= BLOCK_BYTES and not inside:
+                yield Block(str(path), split, start, at, first)
+                start, first = at, line
+        if at > start:
+            yield Block(str(path), split, start, at, first)
+
+
+def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
+    """The rows of a block that are not blank. A Rejected says what is wrong with one."""
+    path = Path(block.path)
+    if path.suffix == ".parquet":
+        yield from _parquet_rows(path, block)
+        return
+    with path.open("rb") as file:
+        file.seek(block.start)
+        lines = file.read(block.end - block.start).splitlines(keepends=True)
+    if path.suffix == ".jsonl":
+        for number, text in enumerate(lines, block.line):
+            if text.strip():
+                yield _json_row(f"{path.name}:{number}", text)
+    else:
+        columns = columns_of(path, form)
+        for number, cells in _cells(lines, path, form, block.line):
+            if cells and (len(cells) > 1 or cells[0].strip()):
+                yield _row(f"{path.name}:{number}", columns, cells)
+
+
+def _parquet_rows(path: Path, block: Block) -> Iterator[Line]:
+    with pq.ParquetFile(path) as parquet:
+        table = parquet.read_row_groups(list(range(block.start, block.end)))
+    for number, cells in enumerate(table.to_pylist(), block.line):
+        yield Line(f"{path.name}:{number}", cells)
+
+
+def _json_row(at: str, text: bytes) -> Line | Rejected:
+    try:
+        cells = json.loads(text)
+    except ValueError as error:
+        return Rejected(at, f"not JSON ({error})")
+    if not isinstance(cells, dict):
+        return Rejected(at, 'not a row: expected an object such as {"text": "..."}')
+    return Line(at, cells)
+
+
+def _row(at: str, columns: Sequence[str], cells: Sequence[str]) -> Line | Rejected:
+    if len(cells) != len(columns):
+        return Rejected(at, f"{len(cells)} columns instead of {len(columns)} ({', '.join(columns)})")
+    if any(not cell.isascii() and _broken(cell) for cell in cells):
+        return Rejected(at, "not UTF-8: save the file in that encoding")
+    return Line(at, dict(zip(columns, cells, strict=True)))
+
+
+def _broken(cell: str) -> bool:
+    """Whether a cell holds bytes that could not be decoded."""
+    return any("\udc80" <= c <= "\udcff" for c in cell)
+
+
+def _cells(lines: Iterable[bytes], path: Path, form: Form, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of every row. What is not UTF-8 comes through as lone surrogates."""
+    texts = (line.decode("utf-8", "surrogateescape") for line in lines)
+    separator = "\t" if path.suffix == ".tsv" else ","
+    if not form.quotes:
+        for number, text in enumerate(texts, first):
+            yield number, text.rstrip("\r\n").split(separator)
+        return
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(texts, delimiter=separator)
+    number = first
+    for cells in reader:
+        yield number, cells
+        number = first + reader.line_num
+
+
+def _header(line: bytes, path: Path, form: Form) -> tuple[str, ...]:
+    _, cells = next(_cells([line.removeprefix(b"\xef\xbb\xbf")], path, form, 1), (1, []))
+    return tuple(cell.strip() for cell in cells)
