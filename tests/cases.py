@@ -16,7 +16,9 @@ from pipeline.store import MANIFEST, write_json, write_part
 from stages.encode import Encode
 from stages.evaluate import Evaluate
 from stages.predict import Predict
+from stages.text.read_glue import ReadGlue
 from stages.text.read_sentences import ReadSentences
+from stages.text.read_table import ReadTable
 from stages.train import Train
 from stages.video.align_speech import AlignSpeech
 from stages.video.assign_tokens import AssignTokens
@@ -143,6 +145,20 @@ def read_sentences(folder: Path) -> tuple[Stage, Inputs]:
     return ReadSentences(texts=str(folder)), {}
 
 
+def read_table(folder: Path) -> tuple[Stage, Inputs]:
+    folder.mkdir(exist_ok=True)
+    (folder / "train.csv").write_text('text,label\n"stir, now",do\nthe soup,thing\n,do\n')
+    (folder / "test.jsonl").write_text('{"text": "cut"}\n{"text": "soup", "label": "thing"}\n')
+    return ReadTable(train=f"{folder}/train.csv", test=f"{folder}/test.jsonl"), {}
+
+
+def read_glue(folder: Path) -> tuple[Stage, Inputs]:
+    (folder / "CoLA").mkdir(parents=True)
+    (folder / "CoLA/train.tsv").write_text('a\t1\t\tStir "it.\na\t0\t*\tIt stir.\na\t2\t*\tIt.\n')
+    (folder / "CoLA/test.tsv").write_text("index\tsentence\n0\tCut it.\n")
+    return ReadGlue(folder=str(folder), name="cola"), {}
+
+
 def encode(folder: Path) -> tuple[Stage, Inputs]:
     inputs = {"rows": tiny_world.segments(folder / "rows"), "model": tiny_world.extended_bert(folder / "model")}
     return Encode(task=VideoText()), inputs
@@ -237,6 +253,8 @@ CASES = [
     Case("align speech", align_speech),
     Case("split videos", split_videos),
     Case("read sentences", read_sentences),
+    Case("read table", read_table),
+    Case("read glue", read_glue),
     Case("encode", encode),
     Case("train", train, tolerance=1e-2, trains=True, leave_out=("*.json", "*.png", "tensorboard/*", "* *")),
     Case("predict", predict, tolerance=5e-2, trains=True),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,6 @@ from pipeline import Rejected, UserError
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-
-LABELLED = pa.schema([(name, pa.string()) for name in ("id", "text", "second", "label", "split")])
-"""What readers of classified texts write: ``id`` is file:line, ``second`` null where there is one text, ``label`` null
-where it is not known; a number is a label too, as it stands in the file."""
 
 
 class Form(NamedTuple):
@@ -92,6 +88,12 @@ def as_parts(blocks: Iterable[Block]) -> list[list[pa.Table]]:
     return [[pa.Table.from_pylist([b._asdict() for b in part])] for part in parts]
 
 
+def blocks_of(part: pa.Table) -> Iterator[Block]:
+    """The blocks of a part."""
+    for row in part.to_pylist():
+        yield Block(**row)
+
+
 def cut(path: Path, split: str, form: Form) -> Iterator[Block]:
     """A file's blocks, found by reading it once without keeping it. A quoted line end is not a row's end."""
     if path.suffix == ".parquet":
@@ -127,7 +129,7 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
         return
     with path.open("rb") as file:
         file.seek(block.start)
-        lines = file.read(block.end - block.start).splitlines(keepends=True)
+        lines = io.BytesIO(file.read(block.end - block.start))
     if path.suffix == ".jsonl":
         for number, text in enumerate(lines, block.line):
             if text.strip():
@@ -135,7 +137,9 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
     else:
         columns = columns_of(path, form)
         for number, cells in _cells(lines, path, form, block.line):
-            if cells and (len(cells) > 1 or cells[0].strip()):
+            if isinstance(cells, csv.Error):
+                yield Rejected(f"{path.name}:{number}", str(cells))
+            elif any(cell.strip() for cell in cells):
                 yield _row(f"{path.name}:{number}", columns, cells)
 
 
@@ -159,32 +163,33 @@ def _json_row(at: str, text: bytes) -> Line | Rejected:
 def _row(at: str, columns: Sequence[str], cells: Sequence[str]) -> Line | Rejected:
     if len(cells) != len(columns):
         return Rejected(at, f"{len(cells)} columns instead of {len(columns)} ({', '.join(columns)})")
-    if any(not cell.isascii() and _broken(cell) for cell in cells):
+    if any("\udc80" <= c <= "\udcff" for cell in cells if not cell.isascii() for c in cell):
         return Rejected(at, "not UTF-8: save the file in that encoding")
     return Line(at, dict(zip(columns, cells, strict=True)))
 
 
-def _broken(cell: str) -> bool:
-    """Whether a cell holds bytes that could not be decoded."""
-    return any("\udc80" <= c <= "\udcff" for c in cell)
-
-
-def _cells(lines: Iterable[bytes], path: Path, form: Form, first: int) -> Iterator[tuple[int, list[str]]]:
-    """Line and cells of every row. What is not UTF-8 comes through as lone surrogates."""
+def _cells(lines: Iterable[bytes], path: Path, form: Form, first: int) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Line and cells of every row, or what is wrong with it. What is not UTF-8 comes as lone surrogates."""
     texts = (line.decode("utf-8", "surrogateescape") for line in lines)
     separator = "\t" if path.suffix == ".tsv" else ","
     if not form.quotes:
         for number, text in enumerate(texts, first):
             yield number, text.rstrip("\r\n").split(separator)
         return
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(1 << 30)  # a cell may be a whole document
     reader = csv.reader(texts, delimiter=separator)
-    number = first
-    for cells in reader:
-        yield number, cells
+    while True:
         number = first + reader.line_num
+        try:
+            yield number, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, error
 
 
 def _header(line: bytes, path: Path, form: Form) -> tuple[str, ...]:
     _, cells = next(_cells([line.removeprefix(b"\xef\xbb\xbf")], path, form, 1), (1, []))
+    if isinstance(cells, csv.Error):
+        raise cells
     return tuple(cell.strip() for cell in cells)

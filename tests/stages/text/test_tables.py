@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import Rejected, UserError
+from stages.text import tables
+from stages.text.tables import Form
+
+PLAIN, QUOTED = Form(quotes=False), Form(quotes=True)
+
+
+def read(path: Path, form: Form) -> list[tuple[str, dict] | tuple[str, str]]:
+    lines = [line for block in tables.cut(path, "train", form) for line in tables.rows(block, form)]
+    return [(line.item, line.reason) if isinstance(line, Rejected) else (line.at, line.cells) for line in lines]
+
+
+def test_without_quotes_a_cell_is_what_stands_between_tabs(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b'\xef\xbb\xbftext\tlabel\r\n"unbalanced, \xe2\x80\xa8 one line\t1\r\n\r\nb\t0')
+    assert tables.columns_of(path, PLAIN) == ("text", "label")
+    assert read(path, PLAIN) == [
+        ("a.tsv:2", {"text": '"unbalanced, \u2028 one line', "label": "1"}),
+        ("a.tsv:4", {"text": "b", "label": "0"}),
+    ]
+
+
+def test_a_quoted_cell_holds_separators_and_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\n"one, ""two""\nthree",x\nfour,y\n')
+    assert read(path, QUOTED) == [
+        ("a.csv:2", {"text": 'one, "two"\nthree', "label": "x"}),
+        ("a.csv:4", {"text": "four", "label": "y"}),
+    ]
+
+
+def test_bad_rows_are_named_with_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"text\tlabel\na\tb\tc\ncaf\xe9\t1\ngood\t1\n")
+    assert read(tmp_path / "a.tsv", PLAIN) == [
+        ("a.tsv:2", "3 columns instead of 2 (text, label)"),
+        ("a.tsv:3", "not UTF-8: save the file in that encoding"),
+        ("a.tsv:4", {"text": "good", "label": "1"}),
+    ]
+    (tmp_path / "a.jsonl").write_text('{"text": "a"\n[1]\n\n{"text": "b"}\n')
+    at, reasons = zip(*read(tmp_path / "a.jsonl", PLAIN), strict=True)
+    assert at == ("a.jsonl:1", "a.jsonl:2", "a.jsonl:4")
+    assert [reasons[0][:8], reasons[1][:9], reasons[2]] == ["not JSON", "not a row", {"text": "b"}]
+
+
+@pytest.mark.parametrize("size", [1, 30, 70, 10_000])
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl", ".parquet"])
+def test_blocks_of_any_size_hold_every_row_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    texts = [f"text number {i}" for i in range(20)]
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"text": texts}), path, row_group_size=7)
+    elif suffix == ".jsonl":
+        path.write_text("".join(f'{{"text": "{t}"}}\n' for t in texts))
+    elif suffix == ".csv":
+        texts = [t.replace(" ", "\n", 1) for t in texts]
+        path.write_text("text\n" + "".join(f'"{t}"\n' for t in texts))
+    else:
+        path.write_text("text\n" + "\n".join(texts))
+    monkeypatch.setattr(tables, "BLOCK_BYTES", size)
+    rows = read(path, QUOTED)
+    assert [cells["text"] for _, cells in rows] == texts
+    step, first = {".csv": (2, 2), ".tsv": (1, 2)}.get(suffix, (1, 1))
+    assert [at for at, _ in rows] == [f"a{suffix}:{first + step * i}" for i in range(20)]
+    parts = tables.as_parts(tables.cut(path, "train", QUOTED))
+    assert sum(1 for (p,) in parts for b in tables.blocks_of(p) for _ in tables.rows(b, QUOTED)) == 20
+
+
+def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        tables.find_files(str(tmp_path / "*.csv"))
+    (tmp_path / "a.docx").touch()
+    with pytest.raises(UserError, match="give a table as"):
+        tables.find_files(str(tmp_path / "a.docx"))
