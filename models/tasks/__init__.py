@@ -2,6 +2,8 @@
 
 from models.sentence_head import head_dropout
 from models.tasks.classification import ClassifyText, ScoreText
+from models.tasks.dependency_parsing import ParseDependencies
+from models.tasks.extractive_summary import ExtractiveSummary
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids, pad
 from models.tasks.video_text import VideoText
 
@@ -9,6 +11,8 @@ __all__ = [
     "Batch",
     "ClassifyText",
     "Examples",
+    "ExtractiveSummary",
+    "ParseDependencies",
     "Row",
     "ScoreText",
     "Task",
