@@ -27,6 +27,8 @@ class Form(NamedTuple):
     """Whether a cell may stand in double quotes, and then hold separators and line ends. Of CSV and TSV only."""
     columns: tuple[str, ...] | None = None
     """The columns of a file without a header; None for one with a header."""
+    separator: str = ""
+    """What stands between cells: by default a tab in .tsv, else a comma; " " for white space of any length."""
 
 
 class Block(NamedTuple):
@@ -171,10 +173,10 @@ def _row(at: str, columns: Sequence[str], cells: Sequence[str]) -> Line | Reject
 def _cells(lines: Iterable[bytes], path: Path, form: Form, first: int) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Line and cells of every row, or what is wrong with it. What is not UTF-8 comes as lone surrogates."""
     texts = (line.decode("utf-8", "surrogateescape") for line in lines)
-    separator = "\t" if path.suffix == ".tsv" else ","
+    separator = form.separator or ("\t" if path.suffix == ".tsv" else ",")
     if not form.quotes:
         for number, text in enumerate(texts, first):
-            yield number, text.rstrip("\r\n").split(separator)
+            yield number, text.split() if separator == " " else text.rstrip("\r\n").split(separator)
         return
     csv.field_size_limit(1 << 30)  # a cell may be a whole document
     reader = csv.reader(texts, delimiter=separator)
