@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from models.precision import best_device, has_fast_bf16
 from models.tasks import Batch, Row, Task
 from models.vocabulary import Vocabulary
 from stages.micro_batches import cut
+from stages.windows import has_windows, join_windows
 
 MICRO_BATCH_TOKENS = 8192
 
@@ -46,10 +47,23 @@ class Inference:
                 yield chunk, read(self.model.head, self.model(batch), batch, self.vocabulary)
 
     def predict(self, examples: Sequence[Row]) -> list[dict[str, Any]]:
-        """The task's answer to every encoded example, in their order."""
-        answers: list[dict[str, Any]] = [{}] * len(examples)
+        """The task's answer to every encoded example, or row where rows have windows, in their order."""
         laid_out = [self.task.lay_out(e, self.vocabulary) for e in examples]
-        for chunk, rows in self.run(laid_out, self.task.predict):
-            for position, answer in zip(chunk, rows, strict=True):
-                answers[position] = answer
-        return answers
+        return self._joined(examples, self.run(laid_out, self.task.predict))
+
+    def evaluate(self, drawn: Sequence[Row]) -> list[dict[str, Any]]:
+        """What the task's metrics need of drawn examples."""
+        results = self.run(drawn, self.task.evaluate)
+        if has_windows(self.task):
+            return self._joined(drawn, results)
+        return [row for _, rows in results for row in rows]
+
+    def _joined(
+        self, examples: Sequence[Row], results: Iterable[tuple[np.ndarray, list[dict[str, Any]]]]
+    ) -> list[dict[str, Any]]:
+        """The results in the order of the examples, those of a row's windows as one."""
+        in_order: list[dict[str, Any]] = [{}] * len(examples)
+        for chunk, rows in results:
+            for position, row in zip(chunk, rows, strict=True):
+                in_order[position] = row
+        return join_windows(self.task, examples, in_order)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from pipeline.progress import counting
 from pipeline.store import write_atomically
 from stages.examples import MappedExamples
 from stages.inference import Inference
+from stages.windows import WINDOW
 
 BLOCK = 1024
 """Rows of a file that are answered at a time."""
@@ -31,7 +33,7 @@ class Predict(Stage):
     """A trained model's answers to encoded examples.
 
     In   model: what Train wrote; examples: what Encode wrote for the same task
-    Out  the task's prediction_schema, a row an example of the split
+    Out  the task's prediction_schema, a row an example of the split, or a row where the task joins a row's windows
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("split",)}
@@ -83,13 +85,14 @@ def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
 
 
 def _answer(inference: Inference, rows: list[dict[str, Any]], sink: Any) -> None:
+    in_context = iter(inference.task.in_context(rows))
     with counting("predict", len(rows), "rows") as counter:
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
             examples: list[dict[str, Any]] = []
             owners: list[int] = []
             errors: dict[int, str] = {}
-            for number, row in enumerate(block):
+            for number, row in enumerate(islice(in_context, len(block))):
                 try:
                     encoded = inference.task.encode(row, inference.tokenizer)
                 except KeyError as error:
@@ -98,7 +101,7 @@ def _answer(inference: Inference, rows: list[dict[str, Any]], sink: Any) -> None
                     errors[number] = f"row {start + number + 1}: {error}"
                 else:
                     examples += encoded
-                    owners += [number] * len(encoded)
+                    owners += [number for example in encoded if not example.get(WINDOW)]
             answers = MappedExamples([pa.Table.from_pylist(examples, inference.task.example_schema)])
             answered = inference.predict([answers[i] for i in range(len(answers))])
             lines: dict[int, list[Any]] = {n: [{"error": reason}] for n, reason in errors.items()}

@@ -90,6 +90,10 @@ class Task(ABC):
             raise ValueError(f"made for the task {type(other).__name__}, not {type(self).__name__}")
         return replace(self, **{name: getattr(other, name) for name in self.learned if not getattr(self, name)})
 
+    def in_context(self, rows: Sequence[Row]) -> Iterable[Row]:
+        """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
+        return rows
+
     @abstractmethod
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         """One row to its examples: none, one, or several windows. ValueError says what is wrong with the row."""
@@ -122,9 +126,17 @@ class Task(ABC):
         """What ``metrics`` needs of each drawn example; the answers themselves unless a task says otherwise."""
         return self.predict(head, encoded, batch, vocabulary)
 
+    def join(self, windows: Sequence[Row]) -> dict[str, Any]:
+        """One answer for a row from those to its windows, in order; of what ``evaluate`` says of them alike.
+
+        For tasks whose rows become several examples: their example_schema has ``window`` int32, which counts a row's
+        examples from 0. Without that column every example has an answer of its own.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has windows and does not join them")
+
     @abstractmethod
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
-        """The field's official figures from the rows of ``evaluate``."""
+        """The field's official figures from the rows of ``evaluate``, joined where there are windows."""
 
 
 def collate_ids(examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
