@@ -110,6 +110,15 @@ class Task(ABC):
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
         """Drawn or laid-out examples to one padded batch."""
 
+    def groups(self) -> Mapping[str, float]:
+        """Names of groups whose examples never share a batch, each with how often an epoch passes over it.
+
+        Every optimiser step is then on one group; an epoch has the batches of all groups, freshly shuffled, so many of
+        each as its examples times its number fill. The example_schema has ``group`` str, which drawn and laid-out
+        examples keep. Empty: no groups.
+        """
+        return {}
+
     @abstractmethod
     def head(self, config: PreTrainedConfig) -> nn.Module:
         """The layers on top of the encoder, freshly initialised from the global generator."""
