@@ -89,7 +89,7 @@ class Encoder:
     def __call__(self, rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         examples: list[dict[str, Any]] = []
         rejected = []
-        for position, row in enumerate(rows.to_pylist()):
+        for position, row in enumerate(self.task.in_context(rows.to_pylist())):
             try:
                 examples += self.task.encode(row, self.tokenizer)
             except ValueError as error:
