@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rich.table import Table
@@ -22,7 +22,14 @@ SPLITS = ("dev", "test")
 
 
 def finetune(
-    g: Graph, task: Task, train: Train, encoder: str, seeds: int = 1, rows: str = "rows", prefix: str = ""
+    g: Graph,
+    task: Task,
+    train: Train,
+    encoder: str,
+    seeds: int = 1,
+    rows: str = "rows",
+    prefix: str = "",
+    splits: Sequence[str] = SPLITS,
 ) -> Graph:
     """Add all that follows the node ``rows``: encoder, examples, train, evaluate-dev, evaluate-test, predictions.
 
@@ -33,6 +40,7 @@ def finetune(
     train    the training run; run i has the seed ``train.seed + i``
     encoder  a model of the hub or a directory; not used where the graph has a node ``encoder``
     prefix   what the names of these nodes begin with (but ``encoder``), for a graph with several recipes
+    splits   those with a node ``evaluate-<split>``
     """
     if seeds < 1:
         raise UserError("seeds must be at least 1")
@@ -43,7 +51,7 @@ def finetune(
         suffix = f"-{i}" if seeds > 1 else ""
         run = replace(train, task=task, seed=train.seed + i)
         model = g.add(f"{prefix}train{suffix}", run, model="encoder", examples=examples)
-        for split in SPLITS:
+        for split in splits:
             g.add(f"{prefix}evaluate-{split}{suffix}", Evaluate(task=task, split=split), model=model, examples=examples)
         g.add(f"{prefix}predictions{suffix}", Predict(task=task), model=model, examples=examples)
     return g
