@@ -69,7 +69,8 @@ class Task(ABC):
     """Whether it predicts words: its encoder is then loaded with the masked language model's output layer."""
 
     learned: ClassVar[tuple[str, ...]] = ()
-    """Fields that are learned of the training rows where they are left empty: labels, tags, lemma rules."""
+    """Fields that are learned where they are left empty: labels, tags and lemma rules of the training rows, thresholds
+    of the dev split."""
     token_columns: ClassVar[tuple[str, ...]] = ("input_ids", "text", "visual")
     """The columns of an example that hold ids of the vocabulary, to be shown as words."""
     loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
@@ -88,7 +89,8 @@ class Task(ABC):
         """
         if not isinstance(other, type(self)):
             raise ValueError(f"made for the task {type(other).__name__}, not {type(self).__name__}")
-        return replace(self, **{name: getattr(other, name) for name in self.learned if not getattr(self, name)})
+        empty = [name for name in self.learned if getattr(self, name) in (None, "", (), {})]
+        return replace(self, **{name: getattr(other, name) for name in empty})
 
     def in_context(self, rows: Sequence[Row]) -> Iterable[Row]:
         """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
@@ -146,6 +148,11 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
         """The field's official figures from the rows of ``evaluate``, joined where there are windows."""
+
+    def tune(self, rows: Iterable[Row]) -> Self:
+        """The task with what is chosen on the dev split, thresholds for example, from the rows of ``evaluate``: a
+        trained model is saved with it."""
+        return self
 
 
 def collate_ids(examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
