@@ -16,9 +16,12 @@ from pipeline.store import MANIFEST, write_json, write_part
 from stages.encode import Encode
 from stages.evaluate import Evaluate
 from stages.predict import Predict
+from stages.text.plot_layer_weights import PlotLayerWeights
+from stages.text.read_conllu import ReadConllu
 from stages.text.read_glue import ReadGlue
 from stages.text.read_sentences import ReadSentences
 from stages.text.read_table import ReadTable
+from stages.text.write_conllu import WriteConllu
 from stages.train import Train
 from stages.video.align_speech import AlignSpeech
 from stages.video.assign_tokens import AssignTokens
@@ -36,6 +39,8 @@ from stages.video.zero_shot import ZeroShot
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
 from tests.stages import tiny_world
+from tests.stages.text.small_parser import small_parser
+from tests.stages.text.small_treebank import sentence, write_treebank
 from tests.stages.video.clips_and_speech import clips, spoken
 from tests.stages.video.films import counting, damage, scene, write_film
 from tests.stages.video.small_codebook import small_codebook
@@ -235,6 +240,19 @@ def zero_shot(folder: Path) -> tuple[Stage, Inputs]:
     }
 
 
+def read_conllu(folder: Path) -> tuple[Stage, Inputs]:
+    """Two treebanks, in one of them a sentence whose second line is broken."""
+    path = write_treebank(folder / "xx_toy-ud-train.conllu", 0, 6)
+    path.write_text(path.read_text() + "1\ta\t_\n\n")
+    write_treebank(folder / "yy_toy-ud-test.conllu", 6, 9)
+    return ReadConllu(train=str(folder / "xx*"), test=str(folder / "yy*")), {}
+
+
+def write_conllu(folder: Path) -> tuple[Stage, Inputs]:
+    rows = [{"id": f"{'ab'[i // 4]}.conllu:{i}", "conllu": sentence(i)} for i in range(6)]
+    return WriteConllu(), {"predictions": artifact(folder / "predictions", pa.Table.from_pylist(rows))}
+
+
 CASES = [
     Case("draw numbers", lambda folder: (toys.DrawNumbers(groups=3, rows=2, parts=2), {})),
     Case("square numbers", lambda folder: (toys.SquareNumbers(), {"numbers": numbers(folder)})),
@@ -255,6 +273,14 @@ CASES = [
     Case("read sentences", read_sentences),
     Case("read table", read_table),
     Case("read glue", read_glue),
+    Case("read conllu", read_conllu),
+    Case("write conllu", write_conllu),
+    Case(
+        "plot layer weights",
+        lambda folder: (PlotLayerWeights(), {"model": small_parser(folder)}),
+        tolerance=1e-6,
+        leave_out=("*.png",),
+    ),
     Case("encode", encode),
     Case("train", train, tolerance=1e-2, trains=True, leave_out=("*.json", "*.png", "tensorboard/*", "* *")),
     Case("predict", predict, tolerance=5e-2, trains=True),
