@@ -77,7 +77,8 @@ class Executor(Protocol):
         parts      for each output part one path or small table an input, zipped where there are several
         schema     of the parts written
         by         rows with one value in this column, which every input has, are an item, also where some inputs
-                   have no rows of it; None makes one call of the whole part, and of single rows where that raises
+                   have no rows of it; None makes one call of the whole part, and of single rows where that raises:
+                   further inputs are then small tables of one row, which says something of the part
         suffix     ``.arrow`` for parts that are memory-mapped later
 
         StageFailed where more items than the executor's ``max_error_rate`` failed.

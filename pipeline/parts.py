@@ -67,7 +67,7 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
         try:
             call(tables)
         except Exception as error:
-            if len(tables) > 1:
+            if not all(map(_goes_with_every_item, part.inputs[1:])):
                 raise RuntimeError(f"{part.path.name}: {_reason(error)} (several inputs need `by`)") from error
         else:
             n_items = tables[0].num_rows
@@ -108,15 +108,21 @@ def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple
     """Name and rows of every item, in the order in which the tables, one after another, first name them.
 
     A table without rows for an item gives none: a video that is silent has no sentences, one that failed no clips.
+    Without ``by`` the items are the first table's rows, and the other tables come whole with each.
     """
-    first = tables[0]
+    first, *others = tables
     if by is None:
         for row in range(first.num_rows):
-            yield str(first.column(0)[row].as_py()), (first.slice(row, 1),)
+            yield str(first.column(0)[row].as_py()), (first.slice(row, 1), *others)
         return
     groups = [_group(table, by) for table in tables]
     for value in dict.fromkeys(value for group in groups for value in group):
         yield str(value), tuple(g.get(value, t.slice(0, 0)) for g, t in zip(groups, tables, strict=True))
+
+
+def _goes_with_every_item(further: Path | pa.Table) -> bool:
+    """Whether a further input says something of the part, and does not run beside its rows."""
+    return isinstance(further, pa.Table) and further.num_rows == 1
 
 
 def _group(table: pa.Table, by: str) -> dict[object, pa.Table]:

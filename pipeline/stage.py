@@ -55,27 +55,29 @@ class Stage(ABC):
             }
         )
 
-    @classmethod
-    def check_inputs(cls, names: Mapping[str, object]) -> None:
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        """This stage's inputs and their columns: ``reads``, unless they follow from the fields."""
+        return self.reads
+
+    def check_inputs(self, names: Mapping[str, object]) -> None:
         """UserError unless ``names`` are exactly this stage's inputs (optional ones may be absent)."""
-        name = cls.__name__
-        known = ", ".join(cls.reads) or "none"
+        name, needs = type(self).__name__, self.needs()
+        known = ", ".join(needs) or "none"
         for given in names:
-            if given not in cls.reads:
+            if given not in needs:
                 raise UserError(f"{name} has no input '{given}' (its inputs: {known})")
-        missing = [i for i in cls.reads if i not in names and i not in cls.optional]
+        missing = [i for i in needs if i not in names and i not in self.optional]
         if missing:
             raise UserError(f"{name} needs the input '{missing[0]}' (its inputs: {known})")
 
-    @classmethod
-    def check_columns(cls, input_name: str, schema: pa.Schema | None, source: str) -> None:
+    def check_columns(self, input_name: str, schema: pa.Schema | None, source: str) -> None:
         """UserError where ``source``, bound to ``input_name``, lacks a column that this stage reads."""
-        needed = cls.reads[input_name]
+        needed = self.needs()[input_name]
         have = schema.names if schema is not None else []
         missing = [c for c in needed if c not in have]
         if missing:
             raise UserError(
-                f"{cls.__name__} reads {', '.join(missing)} from its input '{input_name}', "
+                f"{type(self).__name__} reads {', '.join(missing)} from its input '{input_name}', "
                 f"but {source} has {', '.join(have) or 'no table'}"
             )
 

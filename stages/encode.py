@@ -20,13 +20,16 @@ from pipeline.store import read_part, write_atomically
 from stages.examples import open_examples
 
 LOGGED = 5
+MODEL = "model"
+GROUP = "group"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encode(Stage):
     """Turn rows into a task's examples, once, in parallel parts.
 
-    In   rows, more (optional): tables with the task's columns; model: a directory with the tokenizer
+    In   rows, more (optional): tables with the task's columns, or the inputs that the task names (one for each task of
+         a MultiTask); model: a directory with the tokenizer
     Out  the task's example_schema, as Arrow files that training maps into memory; task.json, the task with what it
          learned of the rows whose split is "train" (labels, tags)
 
@@ -34,32 +37,35 @@ class Encode(Stage):
     """
 
     version: ClassVar[str] = "2"
-    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": (), "more": (), "model": ()}
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": (), "more": (), MODEL: ()}
     optional: ClassVar[frozenset[str]] = frozenset({"more"})
 
     task: Task
     """Whose examples."""
+
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        rows = self.task.inputs() or {"rows": self.task.columns, "more": self.task.columns}
+        return {**rows, MODEL: ()}
 
     @property
     def writes(self) -> pa.Schema:
         return self.task.example_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        sources = [inputs[name] for name in ("rows", "more") if name in inputs]
-        for source in sources:
-            missing = [c for c in self.task.columns if source.schema is None or c not in source.schema.names]
-            if missing:
-                raise UserError(f"{source.path} lacks {', '.join(missing)}, which {type(self.task).__name__} reads")
-        parts = [[part] for source in sources for part in source.parts]
+        tables = {name: inputs[name] for name in self.needs() if name in inputs and name != MODEL}
+        sources = [(name, part) for name, table in tables.items() for part in table.parts]
+        kinds = self.task.inputs()
         try:
-            task = self.task.learn(training_rows(part) for (part,) in parts)
+            task = self.task.learn(training_rows(part, name if kinds else None) for name, part in sources)
         except ValueError as error:
-            raise UserError(f"{type(self.task).__name__} cannot learn from {sources[0].path}: {error}") from error
+            where = ", ".join(str(table.path) for table in tables.values())
+            raise UserError(f"{type(self.task).__name__} cannot learn from {where}: {error}") from error
         with write_atomically(out / TASK) as temporary:
             save_task(task, temporary)
-        make = partial(Encoder, task, inputs["model"].path)
+        make = partial(Encoder, task, inputs[MODEL].path)
+        parts = [[part, pa.table({GROUP: [name]})] if kinds else [part] for name, part in sources]
         executor.map(make, parts, out, schema=self.task.example_schema, suffix=".arrow")
-        self._show_first(out, inputs["model"].path)
+        self._show_first(out, inputs[MODEL].path)
 
     def _show_first(self, out: Path, model: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(str(model))
@@ -73,10 +79,15 @@ class Encode(Stage):
                     say(f"example {index}  {name}: {value}")
 
 
-def training_rows(part: Path) -> pa.Table:
-    """The rows of a part that may be learned from."""
+def training_rows(part: Path, group: str | None) -> pa.Table:
+    """The rows of a part that may be learned from, as the input ``group`` has them."""
     table = read_part(part)
-    return table.filter(pc.equal(table["split"], "train"))
+    return in_group(table.filter(pc.equal(table["split"], "train")), group)
+
+
+def in_group(rows: pa.Table, group: str | None) -> pa.Table:
+    """The rows with the column ``group``, which names the input they are from, where the task has several."""
+    return rows if group is None else rows.append_column(GROUP, pa.array([group] * rows.num_rows, pa.string()))
 
 
 class Encoder:
@@ -86,10 +97,11 @@ class Encoder:
         self.task = task
         self.tokenizer = AutoTokenizer.from_pretrained(str(model))
 
-    def __call__(self, rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+    def __call__(self, rows: pa.Table, source: pa.Table | None = None) -> tuple[pa.Table, list[Rejected]]:
+        group = source[GROUP][0].as_py() if source is not None else None
         examples: list[dict[str, Any]] = []
         rejected = []
-        for position, row in enumerate(self.task.in_context(rows.to_pylist())):
+        for position, row in enumerate(self.task.in_context(in_group(rows, group).to_pylist())):
             try:
                 examples += self.task.encode(row, self.tokenizer)
             except ValueError as error:

@@ -222,7 +222,7 @@ def test_a_mapper_that_cannot_be_made_fails_the_stage(
 
 def test_several_inputs_taken_whole_fail_as_one(executor: Executor, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"part-00000.parquet: .*\(several inputs need `by`\)"):
-        executor.map(LoseColumn, [[*part("a"), *part("a")]], tmp_path, schema=SCHEMA)
+        executor.map(LoseColumn, [[*part("ab"), *part("ab")]], tmp_path, schema=SCHEMA)
 
 
 def test_what_a_worker_is_made_from_may_be_large(executor: Executor, tmp_path: Path) -> None:

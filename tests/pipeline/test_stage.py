@@ -90,25 +90,25 @@ class TestKey:
 
 class TestInputs:
     def test_optional_ones_may_be_absent(self) -> None:
-        Learn.check_inputs({"tokens": "", "model": ""})
-        Learn.check_inputs({"tokens": "", "model": "", "speech": ""})
+        Learn().check_inputs({"tokens": "", "model": ""})
+        Learn().check_inputs({"tokens": "", "model": "", "speech": ""})
 
     def test_missing(self) -> None:
         with pytest.raises(UserError, match=r"Learn needs the input 'model' \(its inputs: tokens, model, speech\)"):
-            Learn.check_inputs({"tokens": ""})
+            Learn().check_inputs({"tokens": ""})
 
     def test_unknown(self) -> None:
         with pytest.raises(UserError, match="Learn has no input 'words'"):
-            Learn.check_inputs({**INPUTS, "words": ""})
+            Learn().check_inputs({**INPUTS, "words": ""})
 
     def test_columns(self) -> None:
-        Learn.check_columns("model", None, "node 'bert'")
+        Learn().check_columns("model", None, "node 'bert'")
         with pytest.raises(
             UserError, match="Learn reads token from its input 'tokens', but node 'clips' has video_id, x"
         ):
-            Learn.check_columns("tokens", pa.schema([("video_id", pa.string()), ("x", pa.int8())]), "node 'clips'")
+            Learn().check_columns("tokens", pa.schema([("video_id", pa.string()), ("x", pa.int8())]), "node 'clips'")
         with pytest.raises(UserError, match="but node 'bert' has no table"):
-            Learn.check_columns("tokens", None, "node 'bert'")
+            Learn().check_columns("tokens", None, "node 'bert'")
 
 
 class TestFieldsAsJson:

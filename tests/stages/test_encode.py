@@ -75,10 +75,10 @@ def test_further_rows_follow_and_bad_rows_are_errors(model: Artifact, tmp_path: 
     ]
 
 
-def test_missing_columns_are_said_at_once(model: Artifact, tmp_path: Path) -> None:
-    write_part(tmp_path / "rows" / "part-00000.parquet", pa.table({"video_id": ["a"], "text": ["stir"]}))
-    with pytest.raises(UserError, match="lacks tokens, split, which VideoText reads"):
-        encode(tmp_path / "out", rows=Artifact(tmp_path / "rows", "rows"), model=model)
+def test_missing_columns_are_said_before_any_work() -> None:
+    table = pa.table({"video_id": ["a"], "text": ["stir"]})
+    with pytest.raises(UserError, match="Encode reads tokens, split from its input 'rows', but x has video_id, text"):
+        Encode(task=VideoText()).check_columns("rows", table.schema, "x")
 
 
 def test_the_first_examples_are_shown_with_tokens_and_ids(
