@@ -78,6 +78,11 @@ class Task(ABC):
     all_layers: ClassVar[bool] = False
     """Whether its head reads every layer of the encoder."""
 
+    def inputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Encode's inputs of rows, each with the columns it must have, where rows are of several kinds: they then have
+        the name of their input under ``group``. Empty: one kind, with ``columns``."""
+        return {}
+
     def learn(self, tables: Iterable[pa.Table]) -> Self:
         """The task with what it must know of the training rows, given part by part, before any row is encoded."""
         return self
