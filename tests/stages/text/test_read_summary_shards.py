@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import Artifact, LocalExecutor, UserError
+from pipeline.graph import make
+from stages.text.read_summary_shards import ReadSummaryShards
+
+CAT = {"src": [["the", "cat", "sat", "."], [], ["it", "slept", "."]], "tgt": [["a", "cat"]]}
+DOG = {"src": [["the", "dog", "-lrb-", "!"]], "tgt": []}
+
+
+def read(shards: Path, out: Path) -> Artifact:
+    stage = ReadSummaryShards(shards=str(shards))
+    stage.fingerprint()
+    make(stage, {}, artifact := Artifact(out, "rows"), LocalExecutor())
+    return artifact
+
+
+def write(path: Path, *documents: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(documents))
+
+
+def test_tokens_become_sentences_and_names_splits(tmp_path: Path) -> None:
+    write(tmp_path / "shards/x.train.0.json", CAT, DOG)
+    write(tmp_path / "shards/x.valid.0.json", DOG)
+    (tmp_path / "shards/x.test.0.jsonl").write_text(f"{json.dumps(CAT)}\n\n{json.dumps(DOG)}\n")
+    rows = read(tmp_path / "shards", tmp_path / "out").read().to_pylist()
+    assert [(r["id"], r["split"]) for r in rows] == [
+        ("x.test.0.jsonl:0", "test"),
+        ("x.test.0.jsonl:1", "test"),
+        ("x.train.0.json:0", "train"),
+        ("x.train.0.json:1", "train"),
+        ("x.valid.0.json:0", "dev"),
+    ]
+    assert rows[0]["sentences"] == ["the cat sat .", "it slept ."]
+    assert [r["summary"] for r in rows[:2]] == [["a cat"], []]
+
+
+def test_a_bad_document_is_an_error_row_and_the_others_stay(tmp_path: Path) -> None:
+    write(tmp_path / "shards/x.train.0.json", CAT, {"src": "the cat", "tgt": []}, {"src": [[]], "tgt": []}, 7, DOG, CAT)
+    (tmp_path / "shards/x.train.1.json").write_text('[{"src": ')
+    artifact = read(tmp_path / "shards", tmp_path / "out")
+    assert artifact.read()["id"].to_pylist() == [f"x.train.0.json:{i}" for i in (0, 4, 5)]
+    errors = dict(zip(*(artifact.errors()[c].to_pylist() for c in ("item", "reason")), strict=True))
+    assert errors["x.train.0.json:1"] == '"src" is no list of sentences, each a list of tokens'
+    assert errors["x.train.0.json:2"] == "a document without sentences"
+    assert "x.train.0.json:3" in errors
+    assert "not JSON" in errors[str(tmp_path / "shards/x.train.1.json")]
+
+
+def test_a_name_without_a_split_and_an_empty_folder_are_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="jsonl shard there"):
+        ReadSummaryShards(shards=str(tmp_path)).fingerprint()
+    write(tmp_path / "training.json", CAT)
+    with pytest.raises(UserError, match="says train, valid or test between dots"):
+        ReadSummaryShards(shards=str(tmp_path)).fingerprint()
