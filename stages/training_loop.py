@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from transformers import AutoTokenizer
 from models.encoder import TaskModel
 from models.optimizers import linear_warmup_decay, make_optimizer
 from models.precision import best_device, has_fast_bf16
-from models.tasks import Batch
+from models.tasks import Batch, Task
 from models.vocabulary import Vocabulary
 from pipeline import UserError
 from pipeline.progress import counting
@@ -34,6 +35,7 @@ from stages.examples import open_examples
 from stages.loss_curve import draw_loss_curve
 from stages.micro_batches import cut, seed_of
 from stages.shuffle import permute
+from stages.windows import has_windows, join_windows
 
 if TYPE_CHECKING:
     from stages.train import Train
@@ -170,6 +172,7 @@ class Trainer:
                     self._save_checkpoint(step + 1)
                 if not self.ranks.rank:
                     counter.advance(1, f"loss {losses['loss']:.3f}")
+        self._tune()
         if not self.ranks.rank:
             self._finish()
 
@@ -237,24 +240,41 @@ class Trainer:
                 batches.append((micro, self.task.collate(drawn, self.vocabulary)))
         return batches
 
-    @torch.no_grad()
     def _evaluate(self) -> dict[str, float]:
         """The task's metrics on the dev split, drawn the same way at every evaluation."""
+        rows = self._evaluation_rows(self.dev_positions)
+        return {name: float(value) for name, value in self.task.metrics(rows).items()}
+
+    def _tune(self) -> None:
+        """Let the task choose its thresholds on the whole dev split; the model is saved with them."""
+        if type(self.task).tune is not Task.tune:
+            self.model.task = self.task.tune(self._evaluation_rows(self._positions("dev")))
+
+    @torch.no_grad()
+    def _evaluation_rows(self, positions: np.ndarray) -> list[dict[str, Any]]:
+        """What the task's metrics need of the examples at ``positions``, of all ranks, in an order of its own; with
+        windows one row for the windows of each row, in order."""
         self.model.eval()
-        rows = []
-        for start in range(0, len(self.dev_positions), EVALUATION_BLOCK):
-            indices = np.asarray(self.dev_positions[start : start + EVALUATION_BLOCK])
-            for _, batch in self._collate(indices, indices):
+        windowed = has_windows(self.task)
+        found: list[tuple[int, dict[str, Any]]] = []
+        for start in range(0, len(positions), EVALUATION_BLOCK):
+            indices = np.asarray(positions[start : start + EVALUATION_BLOCK])
+            chunks = cut(self.examples.lengths(indices), self.settings.micro_batch_tokens)
+            for micro, batch in self._collate(indices, indices):
                 moved = batch.to(self.ranks.device)
                 with self.autocast:
                     encoded = self.model(moved)
-                    rows += self.task.evaluate(self.model.head, encoded, moved, self.vocabulary)
+                    rows = self.task.evaluate(self.model.head, encoded, moved, self.vocabulary)
+                places = indices[chunks[micro]].tolist() if windowed else [0] * len(rows)
+                found += zip(places, rows, strict=True)
         self.model.train()
         if self.ranks.size > 1:
             gathered: list[Any] = [None] * self.ranks.size
-            dist.all_gather_object(gathered, rows)
-            rows = [row for part in gathered for row in part]
-        return {name: float(value) for name, value in self.task.metrics(rows).items()}
+            dist.all_gather_object(gathered, found)
+            found = [row for part in gathered for row in part]
+        found.sort(key=itemgetter(0))
+        rows = [row for _, row in found]
+        return join_windows(self.task, [self.examples[i] for i, _ in found], rows) if windowed else rows
 
     # ------------------------------------------------------------------------------------------- what is kept
 
