@@ -1,0 +1,103 @@
+"""Judgements: which documents are relevant to which queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+
+from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline.store import listing_digest
+from stages.text import tables
+from stages.text.retrieval import collection_files
+from stages.text.retrieval.schemas import QRELS
+
+COLUMNS = {4: ("query_id", "iteration", "doc_id", "grade"), 3: ("query_id", "doc_id", "grade")}
+HEADERS = {"score", "relevance", "rel", "grade", "label"}
+"""What a header calls the grade."""
+LEAST = 5
+"""Cleverdon's grade of documents of no interest; 1 is a complete answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadQrels(Stage):
+    """Read judgements: TREC's and MS MARCO's (query, iteration, document, grade), or Cranfield's and BEIR's (query,
+    document, grade).
+
+    In   queries (optional): whose judgements count; leave them out where the file itself says which queries there are
+    Out  query_id str, doc_id str, grade int32 (relevant from 1 on, the more so the higher)
+
+    A row of an unknown query, of a pair judged before, with other columns or a grade that is no number becomes an
+    error row.
+    """
+
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"queries": ("query_id",)}
+    optional: ClassVar[frozenset[str]] = frozenset({"queries"})
+    writes: ClassVar[pa.Schema] = QRELS
+
+    qrels: str
+    """A file, columns separated by white space, with or without a header."""
+    scale: Literal["rising", "cleverdon", "binary"] = "rising"
+    """What grades mean: rising, the higher the more relevant; cleverdon, as in Cranfield's file, 1 a complete answer to
+    4 of minimum interest, which become 4 to 1; binary, 1 for every positive grade. Others count as 0."""
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        known = frozenset(inputs["queries"].read(["query_id"])["query_id"].to_pylist()) if "queries" in inputs else None
+        path, form = Path(self.qrels), self._form()
+        blocks = pa.Table.from_pylist([b._asdict() for b in tables.cut(path, "", form)])
+        executor.map(partial(QrelsReader, self.scale, form, known), [[blocks]], out, schema=QRELS)
+
+    def fingerprint(self) -> str:
+        self._form()
+        return listing_digest([self.qrels])
+
+    def _form(self) -> tables.Form:
+        (path,) = collection_files.find(self.qrels)
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = next((line for line in file if line.strip()), "").split()
+        if len(first) not in COLUMNS:
+            raise UserError(
+                f"{path}: its first line has {len(first)} columns: give query, iteration, document and grade, or only "
+                "query, document and grade"
+            )
+        return tables.Form(quotes=False, columns=COLUMNS[len(first)], separator=" ")
+
+
+class QrelsReader:
+    """Blocks of a file in, judgements out. All blocks are one item: a pair judged twice may stand in two."""
+
+    def __init__(self, scale: str, form: tables.Form, known: frozenset[str] | None) -> None:
+        self.scale, self.form, self.known = scale, form, known
+
+    def __call__(self, blocks: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        grades: dict[tuple[str, str], int] = {}
+        rejected = []
+        for block in tables.blocks_of(blocks):
+            for row in tables.rows(block, self.form):
+                try:
+                    if isinstance(row, Rejected):
+                        rejected.append(row)
+                    elif row.cells["grade"].lower() not in HEADERS:
+                        self._add(row.cells, grades)
+                except ValueError as error:
+                    rejected.append(Rejected(row.at, str(error)))
+        columns = [[q for q, _ in grades], [d for _, d in grades], list(grades.values())]
+        return pa.table(columns, schema=QRELS), rejected
+
+    def _add(self, cells: Mapping[str, str], grades: dict[tuple[str, str], int]) -> None:
+        pair = cells["query_id"], cells["doc_id"]
+        if self.known is not None and pair[0] not in self.known:
+            raise ValueError(f"query {pair[0]} is not among the queries (is their numbering by id or by position?)")
+        if pair in grades:
+            raise ValueError(f"document {pair[1]} is judged for query {pair[0]} a second time")
+        try:
+            grade = int(cells["grade"])
+        except ValueError:
+            raise ValueError(f"the grade is '{cells['grade']}', not a whole number") from None
+        if self.scale == "cleverdon":
+            grade = LEAST - grade if grade > 0 else 0
+        grades[pair] = min(max(grade, 0), 1) if self.scale == "binary" else max(grade, 0)

@@ -1,0 +1,96 @@
+"""A ranking made elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline.store import listing_digest
+from stages.text import tables
+from stages.text.retrieval.collection_files import TOP1000, find
+from stages.text.retrieval.schemas import RUN
+
+TREC = tables.Form(quotes=False, columns=("query_id", "q0", "doc_id", "rank", "score", "name"), separator=" ")
+MSMARCO = tables.Form(quotes=False, columns=("query_id", "doc_id", "rank"), separator=" ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadRun(Stage):
+    """Read candidates of a first stage: a TREC run file, MS MARCO's (query, document, rank) or its top1000 file.
+
+    Out  query_id str, doc_id str, rank int32, score float64; a top1000 file's candidates have neither rank nor score,
+         and MS MARCO's rankings have 1/rank for a score
+
+    A line with other columns, a rank or score that is no number becomes an error row.
+    """
+
+    writes: ClassVar[pa.Schema] = RUN
+
+    run_file: str
+    """A file or a glob."""
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        files = [(path, form_of(path)) for path in find(self.run_file)]
+        blocks = (block for path, form in files for block in tables.cut(path, "", form))
+        make = partial(RunReader, {str(path): form for path, form in files})
+        executor.map(make, tables.as_parts(blocks), out, schema=RUN)
+
+    def fingerprint(self) -> str:
+        files = find(self.run_file)
+        form_of(files[0])
+        return listing_digest(files)
+
+
+def form_of(path: Path) -> tables.Form:
+    """How a run file is written, by its first line. UserError where it is none."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = next((line for line in file if line.strip()), "").rstrip("\n")
+    if first.count("\t") == 3:
+        return TOP1000
+    for form in (TREC, MSMARCO):
+        if len(first.split()) == len(form.columns or ()):
+            return form
+    raise UserError(
+        f"{path}: its first line is none of a run: give query, Q0, document, rank, score and name, MS MARCO's query, "
+        "document and rank, or its top1000 file"
+    )
+
+
+class RunReader:
+    """Blocks of files in, candidates out."""
+
+    def __init__(self, forms: Mapping[str, tables.Form]) -> None:
+        self.forms = forms
+
+    def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        candidates = []
+        rejected = []
+        for block in tables.blocks_of(part):
+            form = self.forms[block.path]
+            for row in tables.rows(block, form):
+                if isinstance(row, Rejected):
+                    rejected.append(row)
+                    continue
+                try:
+                    candidates.append(candidate(row.cells, form))
+                except ValueError:
+                    rejected.append(Rejected(row.at, f"rank and score must be numbers: {' '.join(row.cells.values())}"))
+        return pa.Table.from_pylist(candidates, RUN), rejected
+
+
+def candidate(cells: Mapping[str, str], form: tables.Form) -> dict[str, Any]:
+    """A row of a run. ValueError where rank or score is no number."""
+    rank = score = None
+    if form != TOP1000:
+        rank = int(cells["rank"])
+        score = float(cells["score"]) if "score" in cells else 1.0 / max(rank, 1)
+        if not math.isfinite(score):
+            raise ValueError
+    return {"query_id": cells["query_id"], "doc_id": cells["doc_id"], "rank": rank, "score": score}
