@@ -1,20 +1,36 @@
 """One file a task. A task is a field of the shared stages; importing this package makes every one of them known."""
 
 from models.sentence_head import head_dropout
+from models.tasks.aspect_sentiment import JudgeAspects
 from models.tasks.classification import ClassifyText, ScoreText
 from models.tasks.dependency_parsing import ParseDependencies
 from models.tasks.extractive_summary import ExtractiveSummary
+from models.tasks.intent_slots import LabelUtterances
+from models.tasks.multi_task import MultiTask
+from models.tasks.pairs import ClassifyPairs
+from models.tasks.ranking import RankCandidates
+from models.tasks.relevance import JudgeRelevance
+from models.tasks.span_qa import SpanQA
+from models.tasks.tagging import TagWords
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids, pad
 from models.tasks.video_text import VideoText
 
 __all__ = [
     "Batch",
+    "ClassifyPairs",
     "ClassifyText",
     "Examples",
     "ExtractiveSummary",
+    "JudgeAspects",
+    "JudgeRelevance",
+    "LabelUtterances",
+    "MultiTask",
     "ParseDependencies",
+    "RankCandidates",
     "Row",
     "ScoreText",
+    "SpanQA",
+    "TagWords",
     "Task",
     "VideoText",
     "collate_ids",

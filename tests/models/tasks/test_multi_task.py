@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from models.task_file import load_task, save_task
+from models.tasks import ClassifyPairs, ClassifyText, MultiTask, RankCandidates, ScoreText
+from tests.models.small_encoders import save_tokenizer
+from tests.models.tasks.test_classification import model_and_batch
+
+TASK = MultiTask(
+    {
+        "kind": ClassifyText(labels=("a", "b", "c"), dropout=0.0),
+        "near": ScoreText(dropout=0.3),
+        "follows": ClassifyPairs(labels=("no", "yes")),
+        "answers": RankCandidates(),
+    },
+    ratios={"near": 0.5},
+)
+ROWS = {
+    "kind": {"id": "1", "text": "stir", "label": "b", "split": "train"},
+    "near": {"id": "2", "text": "stir", "second": "cut", "label": "2.5", "split": "train"},
+    "follows": {"id": "3", "text": "stir the soup", "second": "cut", "label": "no", "split": "train"},
+    "answers": {"id": "4", "text": "stir", "candidates": ["soup", "now"], "relevant": [1, 0], "split": "train"},
+}
+
+
+def row(name: str) -> dict:
+    return {**ROWS[name], "group": name}
+
+
+def test_it_reads_what_its_tasks_read() -> None:
+    assert TASK.inputs() == {name: task.columns for name, task in TASK.tasks.items()}
+    assert TASK.columns == ("id", "text", "split")
+    assert TASK.groups() == {"kind": 1.0, "near": 0.5, "follows": 1.0, "answers": 1.0}
+    assert TASK.loss_terms == ("kind/loss", "near/loss", "follows/loss", "answers/loss")
+
+
+def test_every_task_learns_of_its_own_rows() -> None:
+    task = MultiTask({"one": ClassifyText(), "two": ClassifyText()})
+    rows = [("one", ["b", "a"]), ("one", []), ("one", ["c"]), ("two", ["x", "y"])]
+    tables = (
+        pa.table({"label": pa.array(labels, pa.string()), "group": [name] * len(labels)}) for name, labels in rows
+    )
+    learned = task.learn(tables)
+    assert [t.labels for t in learned.tasks.values()] == [("a", "b", "c"), ("x", "y")]
+    assert task.adopt(learned) == learned
+    with pytest.raises(ValueError, match="made for MultiTask of one, two, not for MultiTask of one"):
+        MultiTask({"one": ClassifyText()}).adopt(learned)
+
+
+def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
+    save_task(TASK, tmp_path / "task.json")
+    loaded = load_task(tmp_path)
+    assert loaded == TASK
+    assert loaded.example_schema == TASK.example_schema
+
+
+@pytest.mark.parametrize("name", list(ROWS))
+def test_a_batch_has_the_loss_of_its_task_alone(tmp_path: Path, name: str) -> None:
+    model, batch, vocabulary = model_and_batch(tmp_path, TASK, [row(name), row(name)])
+    member = TASK.tasks[name]
+    own, alone, _ = model_and_batch(tmp_path / "own", member, [ROWS[name], ROWS[name]])
+    own.head.load_state_dict(model.head[f"{name}_head"].state_dict())
+    assert {term for term, n in batch.counts.items() if n} == {f"{name}/loss"}
+    totals = dict.fromkeys(TASK.loss_terms, 3.0)
+    with torch.no_grad():
+        losses = TASK.loss(model.head, model(batch), batch, totals)
+        expected = member.loss(own.head, own(alone), alone, {"loss": 3.0})["loss"]
+        (answer, _) = TASK.predict(model.head, model(batch), batch, vocabulary)
+        (figure, _) = TASK.evaluate(model.head, model(batch), batch, vocabulary)
+    assert losses.keys() == {f"{name}/loss"}
+    torch.testing.assert_close(losses[f"{name}/loss"], expected)
+    assert answer["group"] == figure["group"] == name
+    pa.Table.from_pylist([answer], TASK.prediction_schema)
+
+
+def test_heads_have_the_dropout_of_their_task(tmp_path: Path) -> None:
+    model, _, _ = model_and_batch(tmp_path, TASK, [row("kind")])
+    dropouts = {name: TASK.tasks[name].head(model.pretrained.config).dropout.p for name in TASK.tasks}
+    assert dropouts == {"kind": 0.0, "near": 0.3, "follows": 0.1, "answers": 0.1}
+    assert model.head["near_head"].dropout.p == 0.3
+
+
+def test_a_row_says_which_task_it_is_for(tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path)
+    (example,) = TASK.encode(row("near"), tokenizer)
+    assert example["group"] == "near"
+    with pytest.raises(ValueError, match="'group' is 'far', but the tasks are kind, near, follows, answers"):
+        TASK.encode({**row("near"), "group": "far"}, tokenizer)
+    with pytest.raises(KeyError, match="group"):
+        TASK.encode(ROWS["near"], tokenizer)
+
+
+def test_figures_are_each_tasks_own() -> None:
+    rows = [
+        {"group": "kind", "gold": "a", "predicted": "a"},
+        {"group": "answers", "rank": 2},
+        {"group": "kind", "gold": "b", "predicted": "a"},
+    ]
+    figures = TASK.metrics(rows)
+    assert figures["kind/accuracy"] == figures["answers/mrr"] == 0.5
+    assert not any(name.startswith("near") for name in figures)
+    assert TASK.tune(rows) == TASK
+
+
+def test_draws_keep_the_task(tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path)
+    examples = [example for name in ROWS for example in TASK.encode(row(name), tokenizer)]
+    drawn = TASK.draw(examples, 2, np.random.default_rng(0), None)
+    assert drawn["group"] == TASK.lay_out(examples[2], None)["group"] == "follows"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "ratios"),
+    [({}, {}), ({"a b": ScoreText()}, {}), ({"model": ScoreText()}, {}), ({"a": ScoreText()}, {"b": 1})],
+)
+def test_what_makes_no_sense_is_refused(tasks: dict, ratios: dict) -> None:
+    with pytest.raises(ValueError, match=r"tasks|name|ratios"):
+        MultiTask(tasks, ratios)
