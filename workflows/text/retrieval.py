@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rich.table import Table
@@ -48,9 +48,9 @@ class Collection:
     """What grades mean; cleverdon for Cranfield."""
     complete: bool = True
     """Whether a judgement of a query that is not among the queries is an error; otherwise that query counts 0."""
-    index: IndexDocuments = IndexDocuments()
+    index: IndexDocuments = field(default_factory=IndexDocuments)
     """BM25's settings."""
-    retrieve: Retrieve = Retrieve()
+    retrieve: Retrieve = field(default_factory=Retrieve)
     """How many documents are found, and whether RM3 expands the queries."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,7 +38,7 @@ class ScorePairs(Stage):
     }
     writes: ClassVar[pa.Schema] = SCORES
 
-    task: JudgeRelevance = JudgeRelevance()
+    task: JudgeRelevance = field(default_factory=JudgeRelevance)
     """Lengths, and what a score is."""
     fold: int | None = None
     """The fold whose queries are scored; None scores all."""
