@@ -12,6 +12,7 @@ from models.tasks.ranking import RankCandidates
 from models.tasks.relevance import JudgeRelevance
 from models.tasks.span_qa import SpanQA
 from models.tasks.tagging import TagWords
+from models.tasks.relevance import JudgeRelevance
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids, pad
 from models.tasks.video_text import VideoText
 
@@ -25,6 +26,7 @@ __all__ = [
     "JudgeRelevance",
     "LabelUtterances",
     "MultiTask",
+    "JudgeRelevance",
     "ParseDependencies",
     "RankCandidates",
     "Row",
