@@ -3,6 +3,7 @@
 from models.sentence_head import head_dropout
 from models.tasks.aspect_sentiment import JudgeAspects
 from models.tasks.classification import ClassifyText, ScoreText
+from models.tasks.conditional_lm import ConditionalLM
 from models.tasks.dependency_parsing import ParseDependencies
 from models.tasks.extractive_summary import ExtractiveSummary
 from models.tasks.intent_slots import LabelUtterances
@@ -12,7 +13,6 @@ from models.tasks.ranking import RankCandidates
 from models.tasks.relevance import JudgeRelevance
 from models.tasks.span_qa import SpanQA
 from models.tasks.tagging import TagWords
-from models.tasks.relevance import JudgeRelevance
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids, pad
 from models.tasks.video_text import VideoText
 
@@ -20,13 +20,13 @@ __all__ = [
     "Batch",
     "ClassifyPairs",
     "ClassifyText",
+    "ConditionalLM",
     "Examples",
     "ExtractiveSummary",
     "JudgeAspects",
     "JudgeRelevance",
     "LabelUtterances",
     "MultiTask",
-    "JudgeRelevance",
     "ParseDependencies",
     "RankCandidates",
     "Row",
