@@ -18,7 +18,7 @@ from models.refine import refine
 from models.threads import Threads, thread_pool
 from models.tree import TreeFit
 from pipeline import Artifact, Executor, Stage, UserError
-from pipeline.progress import Counter, counting
+from pipeline.progress import Counter, counting, say
 from pipeline.store import write_atomically
 from stages.video.codebook.pictures import draw_clips, draw_figures
 from stages.video.codebook.vectors import ClipRows, mapped_vectors
@@ -99,10 +99,13 @@ class FitCodebook(Stage):
         with write_atomically(out / FILE) as temporary:
             replace(codebook, unit_length=self.unit_length).save(temporary)
         (out / UNFINISHED).unlink(missing_ok=True)
+        live = int((~codebook.dead).sum())
+        if live < self.branching:
+            say(f"{len(rows)} clips make {live} visual words, too few to learn from: add videos or lower min_points")
         return {
             "vectors": len(rows),
             "width": codebook.width,
-            "words": {"all": len(codebook.dead), "live": int((~codebook.dead).sum())},
+            "words": {"all": len(codebook.dead), "live": live},
             "squared_errors": list(codebook.errors),
         }
 

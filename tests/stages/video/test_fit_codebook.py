@@ -155,3 +155,8 @@ def test_as_many_words_as_a_token_can_number(tmp_path: Path) -> None:
 def test_fields_are_what_the_bytes_depend_on() -> None:
     keys = {FIT.key({"features": "a"}), FIT.key({"features": "b"}), FitCodebook().key({"features": "a"})}
     assert len(keys) == 3
+
+
+def test_too_few_words_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(features(tmp_path / "features", VECTORS[:60], parts=1), tmp_path / "codebook", FitCodebook())
+    assert "60 clips make 1 visual words, too few to learn from" in capsys.readouterr().err
