@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchcrf import CRF
@@ -14,7 +11,6 @@ from transformers import PreTrainedConfig
 
 from models.encoder import Encoded
 from models.sentence_head import fresh_linear, head_dropout
-from models.tasks.task import pad
 
 UNKNOWN = -100
 """The target of a word whose tag is not to be learned: there is none, or training has never seen it."""
@@ -25,6 +21,9 @@ class TagHead(nn.Module):
 
     The field is over the words alone: emissions are gathered from the first wordpieces, so that neither [CLS] and
     [SEP] nor continuations take part in its transitions.
+
+    It reads of a batch's ``labels``: ``first`` int64 [B, W], where words begin; ``tags`` int64 [B, W], their tags'
+    numbers; ``words`` bool [B, W], which are no padding.
 
     Shape suffixes: B sequences, L positions, W words, T tags.
     """
@@ -43,7 +42,7 @@ class TagHead(nn.Module):
         return logits_BWT.float()
 
     def loss(self, encoded: Encoded, labels: Mapping[str, Tensor]) -> Tensor:
-        """The negative log-likelihood, a sum: over words, or with a field over sequences (see ``terms``)."""
+        """The negative log-likelihood, a sum: over words, or with a field over sequences."""
         logits_BWT, target_BW = self.emissions(encoded, labels), labels["tags"]
         if self.crf is None:
             return F.cross_entropy(logits_BWT.flatten(0, 1), target_BW.flatten(), ignore_index=UNKNOWN, reduction="sum")
@@ -58,20 +57,3 @@ class TagHead(nn.Module):
             return best
         rows, lengths = logits_BWT.argmax(-1).tolist(), labels["words"].sum(1).tolist()
         return [row[:length] for row, length in zip(rows, lengths, strict=True)]
-
-
-def collate_words(examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """What a TagHead needs of examples with ``first`` (where words begin) and ``targets`` (their tags' numbers).
-
-    ``first`` and ``tags`` int64 [B, W], ``words`` bool [B, W]: which are no padding.
-    """
-    return {
-        "first": pad([e["first"] for e in examples], 0),
-        "tags": pad([e["targets"] for e in examples], UNKNOWN),
-        "words": pad([np.ones(len(e["first"]), np.int64) for e in examples], 0).bool(),
-    }
-
-
-def terms(labels: Mapping[str, Tensor], crf: bool) -> float:
-    """How many terms the loss sums: words whose tags are known, or with a field sequences."""
-    return float(len(labels["tags"]) if crf else torch.count_nonzero(labels["tags"] != UNKNOWN))

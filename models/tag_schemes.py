@@ -56,6 +56,11 @@ def tags_of(spans: Iterable[Span], words: int, scheme: Scheme = "BIO") -> list[s
     return tags
 
 
+def mark_spans(tags: Iterable[str]) -> bool:
+    """Whether tags are those of spans, of any scheme, and not parts of speech for example."""
+    return all(re.fullmatch("O|[BIES]-.+", tag) for tag in tags)
+
+
 def repair(tags: Sequence[str]) -> list[str]:
     """BIO with the same spans: an I- that nothing begins becomes B-."""
     return tags_of(spans_of(tags), len(tags))

@@ -46,32 +46,43 @@ class Window(NamedTuple):
     end: int
 
 
+def window(words: Pieces, max_tokens: int, tokenizer: PreTrainedTokenizerBase) -> Window:
+    """[CLS] words [SEP], with as many words, from the first on, as ``max_tokens`` pieces hold."""
+    _, end = cut([len(ids) for ids in words], max_tokens - 2)[0]
+    return _lay_out(words, (0, end), (0, end), max_tokens, tokenizer)
+
+
 def windows(
-    words: Pieces, before: Pieces, after: Pieces, max_length: int, tokenizer: PreTrainedTokenizerBase
+    words: Pieces, before: Pieces, after: Pieces, max_tokens: int, tokenizer: PreTrainedTokenizerBase
 ) -> list[Window]:
-    """[CLS] context, words, context [SEP] in at most ``max_length`` pieces, so often that every word is in one.
+    """[CLS] context, words, context [SEP] in at most ``max_tokens`` pieces, so often that every word is in one.
 
     Words that fit are one window. Of more, each window tags as many as fill half of it, and what it holds of the
     others is context. The context grows as evenly on both sides as ``before`` and ``after`` allow, by whole words.
     """
-    room = max_length - 2
+    room = max_tokens - 2
     sizes = [len(ids) for ids in words]
-    cuts = [(0, len(words))] if sum(sizes) <= room else cut(sizes, room // 2)
     everything = [*before, *words, *after]
     ends = [0, *accumulate(map(len, everything))]
     made = []
-    for start, end in cuts:
-        low, high = len(before) + start, len(before) + end
-        left, right = _context(ends, low, high, room)
-        ids = [tokenizer.cls_token_id]
-        first = []
-        for i in range(left, right):
-            if low <= i < high:
-                first.append(len(ids))
-            ids += everything[i]
-        ids = ids[: room + 1] + [tokenizer.sep_token_id]
-        made.append(Window(np.array(ids, np.int32), np.array(first, np.int32), start, end))
-    return made
+    for start, end in [(0, len(words))] if sum(sizes) <= room else cut(sizes, room // 2):
+        mine = len(before) + start, len(before) + end
+        made.append(_lay_out(everything, mine, _context(ends, *mine, room), max_tokens, tokenizer))
+    return [window._replace(start=window.start - len(before), end=window.end - len(before)) for window in made]
+
+
+def _lay_out(
+    words: Pieces, mine: tuple[int, int], held: tuple[int, int], max_tokens: int, tokenizer: PreTrainedTokenizerBase
+) -> Window:
+    """The words ``held`` as a sequence, of which ``mine`` are to be tagged; a word that is longer than it is cut."""
+    ids = [tokenizer.cls_token_id]
+    first = []
+    for i in range(*held):
+        if mine[0] <= i < mine[1]:
+            first.append(len(ids))
+        ids += words[i]
+    ids = [*ids[: max_tokens - 1], tokenizer.sep_token_id]
+    return Window(np.array(ids, np.int32), np.array(first, np.int32), *mine)
 
 
 def cut(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from models.tag_schemes import Scheme, Span, first_offence, repair, spans_of, tags_of
+from models.tag_schemes import Scheme, Span, first_offence, mark_spans, repair, spans_of, tags_of
 
 SPANS = [Span("PER", 0, 1), Span("PER", 1, 3), Span("LOC", 4, 5), Span("ORG", 5, 8)]
 WRITTEN = {
@@ -24,8 +24,23 @@ def test_every_scheme_says_the_same_spans(scheme: Scheme) -> None:
 
 
 def test_what_nothing_begins_begins_all_the_same() -> None:
-    assert repair("I-PER I-PER O I-LOC I-ORG I-ORG B-ORG".split()) == "B-PER I-PER O B-LOC B-ORG I-ORG B-ORG".split()
-    assert repair("B-PER E-PER I-PER S-LOC I-LOC E-ORG".split()) == "B-PER I-PER B-PER B-LOC B-LOC B-ORG".split()
+    assert repair(["I-PER", "I-PER", "O", "I-LOC", "I-ORG", "I-ORG", "B-ORG"]) == [
+        "B-PER",
+        "I-PER",
+        "O",
+        "B-LOC",
+        "B-ORG",
+        "I-ORG",
+        "B-ORG",
+    ]
+    assert repair(["B-PER", "E-PER", "I-PER", "S-LOC", "I-LOC", "E-ORG"]) == [
+        "B-PER",
+        "I-PER",
+        "B-PER",
+        "B-LOC",
+        "B-LOC",
+        "B-ORG",
+    ]
     assert repair([]) == []
 
 
@@ -46,6 +61,11 @@ def test_what_nothing_begins_begins_all_the_same() -> None:
 )
 def test_the_first_word_against_the_scheme_is_named(tags: str, scheme: Scheme, offence: tuple[int, str]) -> None:
     assert first_offence(tags.split(), scheme) == offence
+
+
+def test_parts_of_speech_mark_no_spans() -> None:
+    assert mark_spans({"O", "B-PER", "E-creative-work"})
+    assert not mark_spans({"NOUN", "O"})
 
 
 def test_spans_are_those_of_seqeval() -> None:
