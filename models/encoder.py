@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+import models.word_encoder  # noqa: F401 - AutoModel knows it from then on
+from models.extended_encoder import load_masked_lm
 from models.task_file import TASK, load_task, save_task
 
 if TYPE_CHECKING:
@@ -115,8 +117,12 @@ class TaskModel(nn.Module):
 
 
 def _load_pretrained(directory: str | Path, task: Task, seed: int) -> PreTrainedModel:
-    kind = AutoModelForMaskedLM if task.masked_lm else AutoModel
+    model: PreTrainedModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # layers that the checkpoint lacks (a pooler) start from the seed
-        model: PreTrainedModel = kind.from_pretrained(str(directory), dtype=torch.float32)
-        return model
+        if task.masked_lm:
+            model, _ = load_masked_lm(str(directory))
+        else:
+            model = AutoModel.from_pretrained(str(directory), dtype=torch.float32)
+        task.adapt(model)
+    return model

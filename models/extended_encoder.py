@@ -22,7 +22,7 @@ LIFT = 3.0
 """Brings hidden states, which a layer norm keeps small, onto the straight part of GELU and its kin."""
 
 
-def load_masked_lm(encoder: str, revision: str) -> tuple[PreTrainedModel, bool]:
+def load_masked_lm(encoder: str, revision: str = "main") -> tuple[PreTrainedModel, bool]:
     """The encoder of a directory or of the hub in float32, with the output layer that predicts masked words.
 
     An encoder that was saved without one gets an output layer that is ready to learn (``_start_output_layer``), and

@@ -8,6 +8,7 @@ from models.tasks.dependency_parsing import ParseDependencies
 from models.tasks.extractive_summary import ExtractiveSummary
 from models.tasks.intent_slots import LabelUtterances
 from models.tasks.multi_task import MultiTask
+from models.tasks.natural_questions import NaturalQuestions
 from models.tasks.pairs import ClassifyPairs
 from models.tasks.ranking import RankCandidates
 from models.tasks.relevance import JudgeRelevance
@@ -27,6 +28,7 @@ __all__ = [
     "JudgeRelevance",
     "LabelUtterances",
     "MultiTask",
+    "NaturalQuestions",
     "ParseDependencies",
     "RankCandidates",
     "Row",

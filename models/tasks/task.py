@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.vocabulary import Vocabulary
@@ -73,6 +73,8 @@ class Task(ABC):
     of the dev split."""
     token_columns: ClassVar[tuple[str, ...]] = ("input_ids", "text", "visual")
     """The columns of an example that hold ids of the vocabulary, to be shown as words."""
+    repeats: ClassVar[tuple[str, ...] | None] = None
+    """The columns of a new row that stand beside its answer in a file of answers; None for all of them."""
     loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
     """The parts of the loss: the names that ``loss`` returns and every batch's ``counts`` has."""
     all_layers: ClassVar[bool] = False
@@ -125,6 +127,12 @@ class Task(ABC):
         examples keep. Empty: no groups.
         """
         return {}
+
+    def adapt(self, pretrained: PreTrainedModel) -> None:
+        """Change a freshly loaded encoder to what the task needs of it, in place and in its config: other segment
+        embeddings, more positions. A trained model that is loaded again has it already. ValueError where it cannot be.
+        """
+        return
 
     @abstractmethod
     def head(self, config: PreTrainedConfig) -> nn.Module:

@@ -1,0 +1,180 @@
+"""Masked words under a label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from models.encoder import Encoded
+from models.tasks.task import Batch, Examples, Row, Task, collate_ids
+from models.tasks.video_text import text_ids
+from models.vocabulary import Vocabulary
+
+REFERENCE_SEED = 12345
+"""Of the masks of every example in 1024er/cbert_aug."""
+STD = 0.02
+"""Of fresh label embeddings, as in BERT."""
+
+
+@dataclass(frozen=True)
+class ConditionalLM(Task):
+    """Conditional BERT: hidden words are predicted from the others and the sentence's label (Wu et al. 2018,
+    arXiv 1812.06705, section 3.2).
+
+    Embeddings of labels take the place of segment embeddings: every position of a sentence has its label's. As many
+    labels as the encoder has segments start from those; more start around segment A's.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("id", "text", "label", "split")
+    example_schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("id", pa.string()),
+            ("input_ids", pa.list_(pa.int32())),
+            ("label", pa.int32()),
+            ("length", pa.int32()),
+            ("split", pa.string()),
+        ]
+    )
+    prediction_schema: ClassVar[pa.Schema] = pa.schema(
+        [
+            ("id", pa.string()),
+            ("label", pa.string()),
+            ("masks", pa.list_(pa.list_(pa.struct([("word", pa.string()), ("probability", pa.float32())])))),
+        ]
+    )
+    masked_lm: ClassVar[bool] = True
+    learned: ClassVar[tuple[str, ...]] = ("labels",)
+
+    labels: tuple[str, ...] = ()
+    """The labels; empty for those of the training rows, sorted."""
+    mask_probability: float = 0.15
+    """Share of a sentence's positions to predict; 80 % of them masked, 10 % random, 10 % kept."""
+    most_masks: int = 20
+    """Positions of a sentence to predict at most."""
+    max_tokens: int = 64
+    """Wordpieces of a sentence, [CLS] and [SEP] included; of longer ones the end is cut."""
+    faithful: bool = False
+    """As 1024er/cbert_aug does: the same positions of a sentence are masked in every epoch; random words are words of
+    the same sentence; more than two labels start from noise alone."""
+
+    # ------------------------------------------------------------------------------------------- examples
+
+    def learn(self, tables: Iterable[pa.Table]) -> Self:
+        if self.labels:
+            return self
+        labels = {label for table in tables for label in table["label"].unique().to_pylist() if label}
+        if len(labels) < 2:
+            raise ValueError(f"the training rows have {len(labels)} different labels; it takes two or more")
+        return replace(self, labels=tuple(sorted(labels)))
+
+    def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+        if row.get("label") not in self.labels:
+            raise ValueError(f"the label {row.get('label')!r} is none of {', '.join(self.labels)}")
+        pieces = text_ids(row["text"], tokenizer)[: self.max_tokens - 2]
+        if not pieces:
+            raise ValueError("the text is empty")
+        ids = [tokenizer.cls_token_id, *pieces, tokenizer.sep_token_id]
+        label = self.labels.index(row["label"])
+        named = {"id": row.get("id"), "split": row.get("split")}
+        return [{**named, "input_ids": ids, "label": label, "length": len(ids)}]
+
+    def draw(self, examples: Examples, index: int, rng: np.random.Generator, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Hide words as BERT does, never [CLS] or [SEP]."""
+        example = examples[index]
+        if self.faithful:
+            rng = np.random.default_rng(REFERENCE_SEED)
+        ids = np.array(example["input_ids"], np.int64)
+        n = min(self.most_masks, max(1, round(self.mask_probability * len(ids))), len(ids) - 2)
+        positions = np.sort(1 + rng.permutation(len(ids) - 2)[:n])
+        targets = ids[positions]
+        random = rng.choice(ids[1:-1], n) if self.faithful else rng.integers(vocabulary.n_text, size=n)
+        fate = rng.random(n)
+        ids[positions] = np.where(fate < 0.8, vocabulary.mask, np.where(fate < 0.9, random, targets))
+        return {**example, "input_ids": ids, "positions": positions, "targets": targets}
+
+    def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
+        """Every position has its sentence's label for a segment. ``labels`` holds of drawn examples the masked words'
+        ``position`` (in the flattened batch) and ``target``."""
+        batch = collate_ids(examples, vocabulary)
+        label_B = torch.tensor([int(e["label"]) for e in examples])
+        batch.token_type_ids_BL = label_B[:, None].expand_as(batch.input_ids_BL).contiguous()
+        if "targets" in examples[0]:
+            length = batch.input_ids_BL.shape[1]
+            positions = np.concatenate([i * length + e["positions"] for i, e in enumerate(examples)])
+            targets = np.concatenate([e["targets"] for e in examples])
+            batch.labels = {"position": torch.from_numpy(positions), "target": torch.from_numpy(targets)}
+            batch.counts["loss"] = float(len(targets))
+        return batch
+
+    # ------------------------------------------------------------------------------------------- objective
+
+    def adapt(self, pretrained: PreTrainedModel) -> None:
+        embeddings: Any = getattr(pretrained.base_model, "embeddings", None)
+        table = getattr(embeddings, "token_type_embeddings", None)
+        if table is None:
+            kind = pretrained.config.model_type
+            raise ValueError(f"this {kind} has no segment embeddings for labels to take the place of, as BERT has")
+        if table.num_embeddings != len(self.labels):
+            width: int = table.embedding_dim
+            start = torch.zeros(width) if self.faithful else table.weight.detach()[0]
+            rows = start + STD * torch.randn(len(self.labels), width)
+            table.weight, table.num_embeddings = nn.Parameter(rows), len(self.labels)
+            pretrained.config.type_vocab_size = len(self.labels)
+
+    def head(self, config: PreTrainedConfig) -> nn.Module:
+        """None of its own: words are predicted by the encoder's output layer."""
+        return nn.Identity()
+
+    @staticmethod
+    def _masked(encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-probability [n] of every masked word, and whether it is the likeliest [n]."""
+        assert encoded.word_logits is not None
+        hidden_nD = encoded.last_BLD.flatten(0, 1)[batch.labels["position"]]
+        logits_nV = encoded.word_logits(hidden_nD).float()
+        target = batch.labels["target"]
+        return -F.cross_entropy(logits_nV, target, reduction="none"), logits_nV.argmax(-1) == target
+
+    def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
+        log_p, _ = self._masked(encoded, batch)
+        return {"loss": -log_p.sum() / totals["loss"]}
+
+    # ------------------------------------------------------------------------------------------- answers
+
+    def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """For each sentence how many words were hidden, how many found, and their summed log-probability."""
+        log_p, right = self._masked(encoded, batch)
+        rows, at = [], 0
+        for n in (len(e["targets"]) for e in batch.examples):
+            mine = slice(at, at + n)
+            rows.append({"n": n, "right": int(right[mine].sum()), "log_p": float(log_p[mine].sum())})
+            at += n
+        return rows
+
+    def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
+        """Accuracy and perplexity of hidden words."""
+        n, right, log_p = np.sum([(r["n"], r["right"], r["log_p"]) for r in rows], axis=0)
+        return {"accuracy": right / n, "perplexity": math.exp(min(-log_p / n, 700.0))}
+
+    def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+        """The likeliest words at each [MASK] of the text, under its label."""
+        assert encoded.word_logits is not None
+        answers = []
+        for i, example in enumerate(batch.examples):
+            masks = np.flatnonzero(np.asarray(example["input_ids"]) == vocabulary.mask)
+            found = []
+            if len(masks):
+                top = encoded.word_logits(encoded.last_BLD[i, torch.from_numpy(masks)]).float().softmax(-1).topk(5)
+                for ids, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True):
+                    words = zip(map(vocabulary.word, ids), probabilities, strict=True)
+                    found.append([{"word": word, "probability": round(p, 4)} for word, p in words])
+            answers.append({"id": example["id"], "label": self.labels[example["label"]], "masks": found})
+        return answers
