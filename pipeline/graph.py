@@ -53,9 +53,15 @@ class Graph(dict[str, Node]):
         for input_name, source in inputs.items():
             if source not in self:
                 raise UserError(f"node '{name}' reads '{source}', which is not in the graph yet")
-            stage.check_columns(input_name, self[source].stage.writes, f"node '{source}'")
+            stage.check_columns(input_name, self.schema(source), f"node '{source}'")
         self[name] = Node(stage, inputs)
         return name
+
+    def schema(self, name: str) -> pa.Schema | None:
+        """The schema of the parts that node ``name`` writes; None for one that writes no table."""
+        node = self[name]
+        like = node.stage.writes_like
+        return node.stage.writes if like is None else self.schema(node.inputs[like])
 
     def replace(self, name: str, **fields: Any) -> None:
         """Change fields of the stage of node ``name``. UserError where there is no such node or field."""

@@ -29,6 +29,9 @@ class Stage(ABC):
     writes: ClassVar[pa.Schema | None] = None
     """The schema of the parts written; None for an artifact that is not a table."""
 
+    writes_like: ClassVar[str | None] = None
+    """The input whose columns the parts have, of a stage that leaves rows out or changes values; ``writes`` is None."""
+
     neutral: ClassVar[frozenset[str]] = frozenset()
     """Fields that say how to compute and not what: memory for time, how often to save. Not part of the key."""
 

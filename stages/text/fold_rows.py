@@ -23,6 +23,7 @@ class FoldRows(Stage):
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": ("split",)}
+    writes_like: ClassVar[str | None] = "rows"
 
     folds: int = 5
     """How many folds."""

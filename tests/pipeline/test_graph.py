@@ -54,6 +54,27 @@ class TestAdd:
         ):
             graph().add("more", SquareNumbers(), numbers="sums")
 
+    def test_a_stage_may_write_the_columns_it_reads(self) -> None:
+        g = graph()
+        g.add("half", KeepHalf(), rows="numbers")
+        g.add("quarter", KeepHalf(), rows="half")
+        assert g.schema("quarter") == DrawNumbers.writes
+        g.add("more", SquareNumbers(), numbers="quarter")
+        g.add("few", KeepHalf(), rows="sums")
+        with pytest.raises(UserError, match="reads x from its input 'numbers', but node 'few' has group, total, count"):
+            g.add("none", SquareNumbers(), numbers="few")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepHalf(Stage):
+    """Rows of any kind in, every other one out."""
+
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": ()}
+    writes_like: ClassVar[str | None] = "rows"
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        raise NotImplementedError
+
 
 class TestReplace:
     def test_fields(self) -> None:
