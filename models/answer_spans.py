@@ -51,3 +51,21 @@ def best_spans(start_BL: Tensor, end_BL: Tensor, limit_BL: Tensor, max_length: i
     top = scores_BLW.flatten(1).topk(min(n, length * width))
     starts = top.indices // width
     return Spans(top.values, starts, starts + top.indices % width)
+
+
+def spans_of_best_ends(start_BL: Tensor, end_BL: Tensor, inside_BL: Tensor, max_length: int, n: int) -> Spans:
+    """The best spans between the ``n`` highest starts and the ``n`` highest ends, of all positions but the first.
+
+    google-research's way: starts and ends outside the passage take places of the n, and a span may begin in one part of
+    a passage and end in another. There may be none.
+
+    inside_BL  whether a span may start or end at a position
+    """
+    n = min(n, start_BL.shape[1] - 1)
+    starts, ends = start_BL[:, 1:].topk(n), end_BL[:, 1:].topk(n)
+    start_Bn1, end_B1n = (starts.indices + 1).unsqueeze(2), (ends.indices + 1).unsqueeze(1)
+    allowed = (end_B1n >= start_Bn1) & (end_B1n - start_Bn1 < max_length)
+    allowed &= inside_BL.gather(1, start_Bn1[..., 0]).unsqueeze(2) & inside_BL.gather(1, end_B1n[:, 0]).unsqueeze(1)
+    scores = (starts.values.unsqueeze(2) + ends.values.unsqueeze(1)).masked_fill(~allowed, -torch.inf)
+    top = scores.flatten(1).topk(n)
+    return Spans(top.values, start_Bn1[..., 0].gather(1, top.indices // n), end_B1n[:, 0].gather(1, top.indices % n))

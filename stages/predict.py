@@ -106,11 +106,16 @@ def _answer(inference: Inference, rows: list[dict[str, Any]], sink: Any) -> None
             answered = inference.predict([answers[i] for i in range(len(answers))])
             lines: dict[int, list[Any]] = {n: [{"error": reason}] for n, reason in errors.items()}
             for number, answer in zip(owners, answered, strict=True):
-                lines.setdefault(number, []).append({**block[number], **answer})
+                lines.setdefault(number, []).append({**_repeated(inference.task, block[number]), **answer})
             for number in sorted(lines):
                 for line in lines[number]:
                     print(json.dumps(line, ensure_ascii=False), file=sink)
             counter.advance(len(block))
+
+
+def _repeated(task: Task, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of a row stands beside its answer."""
+    return row if task.repeats is None else {name: row[name] for name in task.repeats if name in row}
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

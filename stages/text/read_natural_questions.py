@@ -1,0 +1,86 @@
+"""Natural Questions: whole Wikipedia pages, a line of JSON each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from models.nq_pages import PAGE, page
+from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline.store import listing_digest
+from stages.text.long_files import LineStream, find_files
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadNaturalQuestions(Stage):
+    """Read Natural Questions' files, in the original or the simplified format, compressed or not.
+
+    Out  id str, question str, title str, candidates list (the page's top-level candidates that have words: index,
+         start, end, kind, words, tokens), annotations list | null (candidate, start, end, short, yes_no), split str.
+         Spans are of the page's tokens, the end exclusive. models/nq_pages.py says more.
+
+    Files are read as streams. A line that is no page, or a page without candidates, becomes an error row.
+    """
+
+    writes: ClassVar[pa.Schema] = PAGE
+
+    train: str | None = None
+    """Pages to learn from: a file, a folder (its .jsonl and .jsonl.gz files) or a glob."""
+    dev: str | None = None
+    """Pages to choose thresholds by."""
+    test: str | None = None
+    """Pages to judge by."""
+    part_mib: int = 64
+    """MiB of a file, as it is on disk, that become a part: what a worker holds in memory, unpacked."""
+
+    def __post_init__(self) -> None:
+        if not (self.train or self.dev or self.test):
+            raise UserError("give at least one of train, dev and test")
+        if self.part_mib < 1:
+            raise UserError("part_mib must be at least 1")
+
+    def fingerprint(self) -> str:
+        return listing_digest(path for _, path in self._files())
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        size = self.part_mib << 20
+        parts = [
+            [pa.table({"path": [str(path)], "split": [split], "start": [start], "end": [start + size]})]
+            for split, path in self._files()
+            for start in range(0, path.stat().st_size, size)
+        ]
+        executor.map(PageReader, parts, out, schema=self.writes)
+
+    def _files(self) -> list[tuple[str, Path]]:
+        named = {"train": self.train, "dev": self.dev, "test": self.test}
+        return [(split, path) for split, pattern in named.items() if pattern for path in find_files(pattern, SUFFIXES)]
+
+
+class PageReader:
+    """Stretches of files in, their pages out."""
+
+    def __init__(self) -> None:
+        self._stream = LineStream()
+
+    def __call__(self, stretches: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        rows: list[dict[str, Any]] = []
+        rejected = []
+        for stretch in stretches.to_pylist():
+            path = Path(stretch["path"])
+            for line in self._stream.lines(path, stretch["start"], stretch["end"]):
+                place = f"{path.name}:{line.number}"
+                if line.damage:
+                    rejected.append(Rejected(f"{place} and what follows", line.damage))
+                elif line.text.strip():
+                    try:
+                        rows.append(page(json.loads(line.text), stretch["split"]))
+                    except ValueError as error:
+                        rejected.append(Rejected(place, str(error)))
+        return pa.Table.from_pylist(rows, PAGE), rejected

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import Artifact, LocalExecutor, UserError
+from pipeline.graph import make
+from stages.text.read_natural_questions import ReadNaturalQuestions
+from tests.stages.text.small_pages import annotated, annotation, nq_page, simplified
+
+
+def pages(first: int, number: int) -> list[dict[str, Any]]:
+    made = [nq_page(first + i, f"question {i}", [("P", "in 1895 ."), ("Ul", "now")]) for i in range(number)]
+    return [annotated(p, annotation(p, 0, [(5, 6)])) for p in made]
+
+
+def write(path: Path, entries: list[Any]) -> str:
+    lines = "".join((e if isinstance(e, str) else json.dumps(e)) + "\n" for e in entries).encode()
+    path.write_bytes(gzip.compress(lines) if path.suffix == ".gz" else lines)
+    return str(path)
+
+
+def read(folder: Path, **fields: Any) -> Artifact:
+    out = Artifact(folder / "out", "key")
+    make(ReadNaturalQuestions(**fields), {}, out, LocalExecutor())
+    return out
+
+
+def test_both_formats_compressed_or_not(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    write(tmp_path / "train" / "a.jsonl.gz", pages(0, 3))
+    write(tmp_path / "train" / "b.jsonl", [simplified(p) for p in pages(10, 2)])
+    out = read(tmp_path, train=str(tmp_path / "train"), dev=write(tmp_path / "dev.jsonl", pages(20, 1)))
+    rows = out.read().to_pylist()
+    assert [(r["id"], r["split"]) for r in rows] == [
+        *((str(i), "train") for i in (0, 1, 2, 10, 11)),
+        ("20", "dev"),
+    ]
+    assert all(r["candidates"][0]["words"] == "in 1895 ." for r in rows)
+
+
+def test_what_is_no_page_is_an_error_row_with_its_line(tmp_path: Path) -> None:
+    bare = nq_page(7, "a question", [])
+    good = pages(0, 4)
+    path = write(tmp_path / "train.jsonl.gz", [good[0], bare, "", "{oops", good[1], good[2], good[3]])
+    out = read(tmp_path, train=path)
+    assert out.read()["id"].to_pylist() == ["0", "1", "2", "3"]
+    errors = out.errors()
+    assert errors is not None
+    reasons = dict(zip(errors["item"].to_pylist(), errors["reason"].to_pylist(), strict=True))
+    assert reasons["train.jsonl.gz:2"] == "the page has no top-level candidate with words, so nothing on it can answer"
+    assert reasons["train.jsonl.gz:4"].startswith("Expecting property name")
+    assert len(reasons) == 2
+
+
+def test_a_file_that_was_cut_off_gives_what_it_has(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "train.jsonl.gz", pages(0, 200)))
+    path.write_bytes(path.read_bytes()[:-400])
+    out = read(tmp_path, train=str(path))
+    assert 0 < out.rows() < 200
+    errors = out.errors()
+    assert errors is not None
+    assert errors["item"].to_pylist() == [f"train.jsonl.gz:{out.rows() + 1} and what follows"]
+    assert errors["reason"].to_pylist() == ["the file ends in the middle of its compressed data; get it again"]
+
+
+def test_fields_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least one of"):
+        ReadNaturalQuestions()
+    with pytest.raises(UserError, match="part_mib"):
+        ReadNaturalQuestions(train="a", part_mib=0)
+    with pytest.raises(UserError, match="no such file"):
+        ReadNaturalQuestions(train=str(tmp_path / "none")).fingerprint()
