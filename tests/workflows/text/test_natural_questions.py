@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import natural_questions.eval_utils as official
+import natural_questions.nq_eval as scorer
+import pytest
+from absl import flags
+
+from models.task_file import load_task
+from models.tasks import NaturalQuestions
+from pipeline import Artifact, LocalExecutor, Store, run
+from stages.predict import predict_file
+from stages.text.read_natural_questions import ReadNaturalQuestions
+from stages.train import Train
+from tests.models.small_encoders import save_encoder
+from tests.stages.text.small_pages import annotated, annotation, nq_page, simplified
+from workflows.text import natural_questions
+
+TASK = NaturalQuestions(max_tokens=20, stride=6, max_answer=4, null_share=0.3, yes_no=True)
+
+
+def page(number: int, annotators: int) -> dict[str, Any]:
+    """Three candidates; every fourth page has no answer, and of the others every fourth a long or a YES."""
+    draw = random.Random(number)
+    words = [" ".join(draw.choices(("stir", "the", "soup", "now", "cut"), k=5)) for _ in range(3)]
+    bare = nq_page(number - 12, "stir soup", list(zip(("P", "Ul", "Table"), words, strict=True)))
+    kind = number % 8
+    if kind % 4 == 0:
+        said = annotation(bare)
+    elif kind < 6:
+        said = annotation(bare, 1, [(12, 14)])
+    else:
+        said = annotation(bare, 0, yes_no="YES" if kind == 6 else "NONE")
+    return annotated(bare, *[said] * annotators)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nq")
+    files = {
+        "train.jsonl": [simplified(page(i, 1)) for i in range(40)] + [nq_page(99, "soup", [])],
+        "dev.jsonl.gz": [page(i, 5) for i in range(40, 52)],
+        "test.jsonl.gz": [page(i, 5) for i in range(52, 64)],
+    }
+    for name, pages in files.items():
+        text = "".join(json.dumps(p) + "\n" for p in pages).encode()
+        (folder / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifacts(folder: Path) -> dict[str, Artifact]:
+    save_encoder(folder / "encoder", width=32)
+    graph = natural_questions.graph(
+        ReadNaturalQuestions(
+            train=str(folder / "train.jsonl"), dev=str(folder / "dev.jsonl.gz"), test=str(folder / "test.jsonl.gz")
+        ),
+        encoder=str(folder / "encoder"),
+        train=Train(task=TASK, steps=12, global_batch_size=16, learning_rate=3e-3, evaluate_every=12),
+    )
+    return run(graph, Store(folder / "store"), LocalExecutor())
+
+
+def test_from_pages_to_figures(artifacts: dict[str, Artifact]) -> None:
+    errors = artifacts["rows"].errors()
+    assert errors is not None
+    assert errors["item"].to_pylist() == ["train.jsonl:41"]
+    assert artifacts["evaluate-test"].rows() == 12
+    for split in ("dev", "test"):
+        figures = artifacts[f"evaluate-{split}"].manifest["metrics"]
+        assert 0 <= figures["short_f1"] <= figures["short_best_f1"] <= 1
+    task = load_task(artifacts["train"].path)
+    assert isinstance(task, NaturalQuestions)
+    assert task.long_threshold is not None
+    assert task.short_threshold is not None
+    assert artifacts["evaluate-dev"].manifest["metrics"]["long_best_threshold"] == pytest.approx(
+        task.long_threshold, abs=1e-4
+    )
+
+
+def test_the_official_scorer_reads_the_answers_and_finds_the_same(artifacts: dict[str, Artifact], folder: Path) -> None:
+    flags.FLAGS.mark_as_parsed()
+    golds = official.read_annotation_from_one_split(str(folder / "test.jsonl.gz"))
+    answers = official.read_prediction_json(str(artifacts["answers"].path / "predictions.json"))
+    expected = scorer.get_metrics_with_answer_stats(*scorer.score_answers(golds, answers))
+    figures = artifacts["evaluate-test"].manifest["metrics"]
+    for kind in ("long", "short"):
+        assert figures[f"{kind}_best_f1"] == pytest.approx(expected[f"{kind}-best-threshold-f1"])
+    assert artifacts["answers"].manifest["pages"] == 12
+
+
+def test_predictions_are_one_a_page_and_say_where(artifacts: dict[str, Artifact]) -> None:
+    rows = {r["id"]: r for r in artifacts["rows"].read().to_pylist() if r["split"] == "test"}
+    found = artifacts["predictions"].read().to_pylist()
+    assert [a["id"] for a in found] == list(rows)
+    for answer in found:
+        candidates = {(c["start"], c["end"]): c for c in rows[answer["id"]]["candidates"]}
+        for span in answer["n_best"]:
+            around = candidates[span["long_start"], span["long_end"]]
+            words = dict(zip(around["tokens"], around["words"].split(" "), strict=True))
+            assert span["text"] == " ".join(words[t] for t in range(span["start"], span["end"]))
+
+
+def test_new_pages_are_lines_of_the_files(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    lines = [page(70, 0), {"example_id": 5}, simplified(page(71, 0))]
+    (tmp_path / "pages.jsonl").write_text("".join(json.dumps(p) + "\n" for p in lines))
+    predict_file(artifacts["train"].path, tmp_path / "pages.jsonl", tmp_path / "out.jsonl")
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [a.get("id") for a in answers] == ["58", None, "59"]
+    assert answers[1] == {"error": "row 2: it has no question_text"}
+    assert "document_tokens" not in answers[0]
+    assert answers[0]["n_best"][0]["text"]
