@@ -58,9 +58,17 @@ class TaskModel(nn.Module):
         self._takes_token_types = "token_type_ids" in known
 
     @classmethod
-    def start(cls, directory: str | Path, task: Task, seed: int) -> TaskModel:
-        """The encoder of ``directory`` (or a hub name) with a fresh head, initialised from ``seed``."""
-        return cls(_load_pretrained(directory, task, seed), task, seed)
+    def start(cls, directory: str | Path, task: Task, seed: int, keep_head: bool = False) -> TaskModel:
+        """The encoder of ``directory`` (or a hub name) with a fresh head, initialised from ``seed``.
+
+        ``keep_head``: with the head that lies there, where it was trained for the same task.
+        """
+        model = cls(_load_pretrained(directory, task, seed), task, seed)
+        if keep_head and (Path(directory) / HEAD).is_file() and task.shares_head(load_task(directory)):
+            saved, fresh = load_file(Path(directory) / HEAD), model.head.state_dict()
+            if {n: t.shape for n, t in saved.items()} == {n: t.shape for n, t in fresh.items()}:
+                model.head.load_state_dict(saved)
+        return model
 
     @classmethod
     def load(cls, directory: str | Path, task: Task | None = None) -> TaskModel:

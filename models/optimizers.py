@@ -1,50 +1,41 @@
-"""Optimisers of BERT's papers over named parameters, and their learning-rate schedule."""
+"""Optimisers of BERT's papers by name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-NAMES = ("adamw", "bert_adam")
+from models.adamax import DecoupledAdamax
+from models.lamb import Lamb, LambForm
+
+OptimizerName = Literal["adamw", "bert_adam", "adamax", "lamb"]
 
 
 def make_optimizer(
-    name: str,
-    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    name: OptimizerName,
+    groups: list[dict[str, Any]],
     *,
     learning_rate: float,
-    weight_decay: float,
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float | None = None,
+    lamb: LambForm = LambForm(),
 ) -> torch.optim.Optimizer:
-    """An optimiser over the parameters that need a gradient, with weight decay on matrices only.
+    """An optimiser over parameter groups, each with its ``weight_decay``.
 
-    name       "adamw" (Loshchilov and Hutter 2019) or "bert_adam" (``BertAdam``)
-    epsilon    by default 1e-8 for AdamW and Google's 1e-6 for its own
+    name       "adamw" (Loshchilov and Hutter 2019), "bert_adam" (``BertAdam``), "adamax" (``DecoupledAdamax``) or
+               "lamb" (``Lamb``, in the form ``lamb``)
+    epsilon    by default 1e-8, and Google's 1e-6 for its own Adam and LAMB
     """
-    groups = decay_groups(named_parameters, weight_decay)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=epsilon or 1e-8, fused=True)
     if name == "bert_adam":
         return BertAdam(groups, lr=learning_rate, betas=betas, eps=epsilon or 1e-6)
-    raise ValueError(f"no optimiser '{name}' (there are: {', '.join(NAMES)})")
-
-
-def decay_groups(named_parameters: Iterable[tuple[str, nn.Parameter]], weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups: matrices with ``weight_decay``; biases and norms, which are vectors, without.
-
-    Google's code excludes by the names LayerNorm, layer_norm and bias: in BERT the same parameters, but names differ
-    between encoders and a name that never matches decays everything unnoticed.
-    """
-    trained = [p for _, p in named_parameters if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [g for g in groups if g["params"]]
+    if name == "adamax":
+        return DecoupledAdamax(groups, lr=learning_rate, betas=betas, eps=epsilon or 1e-8)
+    return Lamb(groups, lr=learning_rate, betas=betas, eps=epsilon or 1e-6, form=lamb)
 
 
 class BertAdam(torch.optim.AdamW):
@@ -77,14 +68,3 @@ class BertAdam(torch.optim.AdamW):
                     "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
                     "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
                 }
-
-
-def linear_warmup_decay(step: int, total_steps: int, warmup: float) -> float:
-    """The share of the highest learning rate at ``step`` (from 0): up from 0 over the warm-up, then down to 0.
-
-    warmup    share of ``total_steps``, rounded down to whole steps as in google-research/bert
-    """
-    warmup_steps = int(warmup * total_steps)
-    if step < warmup_steps:
-        return step / warmup_steps
-    return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+RATE = "learning_rate"
+"""The name of the learning rate among what is measured on the train split."""
+
 
 def draw_loss_curve(curve: pa.Table, path: Path) -> None:
     """Draw rows of (step, split, name, value) as a PNG: the parts of the loss, and the dev split's accuracies."""
@@ -18,7 +21,7 @@ def draw_loss_curve(curve: pa.Table, path: Path) -> None:
     series: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for row in curve.to_pylist():
         series.setdefault((row["split"], row["name"]), []).append((row["step"], row["value"]))
-    losses = {name: points for (split, name), points in series.items() if split == "train"}
+    losses = {name: points for (split, name), points in series.items() if split == "train" and name != RATE}
     shares = {name: p for (split, name), p in series.items() if split == "dev" and max(v for _, v in p) <= 1}
     figure, axes = plt.subplots(1, 2 if shares else 1, figsize=(12 if shares else 6, 4), squeeze=False)
     for name, points in losses.items():

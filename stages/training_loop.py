@@ -1,15 +1,12 @@
-"""The one training loop. It knows torch.distributed (RANK, WORLD_SIZE) and nothing of what started it.
+"""The one training loop, of a single process or of one rank among several.
 
-Every rank draws only its own micro-batches. A micro-batch is cut from the global batch in order of length, the same
-on any number of ranks, and means are over the global batch: gradients of sums divided by counts that all ranks have
-added up before the forward pass.
+Means are over the global batch: gradients of sums divided by counts that all ranks have added up before the forward
+pass. A checkpoint holds all that a run's end depends on, so one that is killed ends like one left alone.
 """
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,32 +18,40 @@ import numpy as np
 import pyarrow as pa
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from transformers import AutoTokenizer
 
 from models.encoder import TaskModel
-from models.optimizers import linear_warmup_decay, make_optimizer
-from models.precision import best_device, has_fast_bf16
-from models.tasks import Batch, Task
+from models.optimizers import make_optimizer
+from models.parameter_groups import HEAD, freeze, parameter_groups
+from models.position_rows import unreached_positions_stay
+from models.precision import has_fast_bf16
+from models.schedules import share_of_peak
+from models.tasks import Task
 from models.vocabulary import Vocabulary
 from pipeline import UserError
-from pipeline.progress import counting
+from pipeline.progress import counting, say
 from pipeline.store import write_atomically, write_json, write_part
-from stages.examples import open_examples
-from stages.loss_curve import draw_loss_curve
-from stages.micro_batches import cut, seed_of
-from stages.shuffle import permute
+from stages.loss_curve import RATE, draw_loss_curve
+from stages.micro_batches import seed_of
+from stages.rank_group import Ranks, joined_ranks
+from stages.selection import Selection
+from stages.training_batches import MicroBatch, TrainingBatches
 from stages.windows import has_windows, join_windows
 
 if TYPE_CHECKING:
     from stages.train import Train
 
 CHECKPOINT = "checkpoint.pt"
+BEST = "best-{}.pt"
+"""The weights of the best evaluation, by its step."""
 METRICS = "metrics.json"
-INDEX = "positions"
 EVALUATIONS = 10
 """Evaluations over a run, unless a field says otherwise."""
 EVALUATION_BLOCK = 256
 """Dev examples that are grouped by length at a time."""
+CURVE = pa.schema([("step", pa.int32()), ("split", pa.string()), ("name", pa.string()), ("value", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -59,44 +64,6 @@ class TrainingRun:
     out: Path
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """This process among those that train together."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    def sum(self, values: dict[str, float]) -> dict[str, float]:
-        """The values added up over all ranks; every rank passes the same names."""
-        if self.size == 1:
-            return values
-        tensor = torch.tensor([values[k] for k in sorted(values)], dtype=torch.float64, device=self.device)
-        dist.all_reduce(tensor)
-        return dict(zip(sorted(values), tensor.tolist(), strict=True))
-
-
-@contextmanager
-def joined_ranks() -> Iterator[Ranks]:
-    """Join the process group that the environment names, if this is not a lone process."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    device = best_device()
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-        torch.cuda.set_device(device)
-    if size == 1:
-        yield Ranks(0, 1, device)
-        return
-    mine = not dist.is_initialized()
-    if mine:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        if mine:
-            dist.destroy_process_group()
-
-
 def train_loop(run: TrainingRun) -> None:
     """Train from the last checkpoint, or the start, to the end; write the model into ``run.out``."""
     with joined_ranks() as ranks:
@@ -107,148 +74,162 @@ class Trainer:
     """One rank of a training run."""
 
     def __init__(self, run: TrainingRun, ranks: Ranks) -> None:
-        self.settings, self.out, self.ranks = run.train, run.out, ranks
-        self.task = run.train.task
+        settings = run.train
+        self.settings, self.out, self.ranks, self.task = settings, run.out, ranks, settings.task
         self.tokenizer = AutoTokenizer.from_pretrained(str(run.model))
         self.vocabulary = Vocabulary.of(self.tokenizer)
-        self.examples = open_examples(run.parts)
-        self.train_positions = self._positions("train")
-        self.dev_positions = self._positions("dev")[: run.train.evaluate_examples]
-        if not len(self.train_positions):
-            raise UserError("the examples have no row whose split is 'train'")
-        self.steps = run.train.steps or math.ceil(
-            run.train.epochs * len(self.train_positions) / run.train.global_batch_size
+        self.batches = TrainingBatches(
+            self.task,
+            self.vocabulary,
+            run.parts,
+            run.out,
+            ranks,
+            batch_size=settings.global_batch_size,
+            micro_batch_tokens=settings.micro_batch_tokens,
+            seed=settings.seed,
         )
-        self.model = TaskModel.start(run.model, run.train.task, run.train.seed).to(ranks.device)
-        if run.train.gradient_checkpointing:
+        self.dev = self.batches.dev(settings.evaluate_examples)
+        if settings.select_by and not len(self.dev):
+            raise UserError("select_by: the examples have no row whose split is 'dev'")
+        self.steps = settings.steps or self.batches.order.steps_in(settings.epochs)
+        self.head_steps = min(self.steps, self.batches.order.steps_in(settings.head_first))
+        self.model = TaskModel.start(run.model, self.task, settings.seed, settings.keep_head).to(ranks.device)
+        if settings.gradient_checkpointing:
             self.model.pretrained.activation_checkpointing_enable()
-        if run.train.freeze_embeddings:
-            self.model.pretrained.get_input_embeddings().requires_grad_(False)
-        self.optimizer = make_optimizer(
-            run.train.optimizer,
-            ((n, p) for n, p in self.model.named_parameters() if p.requires_grad),
-            learning_rate=run.train.learning_rate,
-            weight_decay=run.train.weight_decay,
-        )
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        bf16 = run.train.precision == "bf16" or (run.train.precision == "auto" and has_fast_bf16(ranks.device))
+        self.optimizer = self._make_optimizer()
+        bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(ranks.device))
         self.autocast = torch.autocast(ranks.device.type, torch.bfloat16, enabled=bf16)
+        self.selection = Selection(settings.select_by, settings.patience)
         self.curve: list[dict[str, Any]] = []
         """Rows of loss.parquet: step, split, name, value."""
 
-    def _positions(self, split: str) -> np.ndarray:
-        path = self.out / f"{split}.{INDEX}"
-        if self.ranks.size > 1 and self.ranks.rank:
-            dist.barrier()
-        positions = self.examples.positions_of(split, path)
-        if self.ranks.size > 1 and not self.ranks.rank:
-            dist.barrier()
-        return positions
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        settings, model = self.settings, self.model
+        n_layers = getattr(model.pretrained.config, "num_hidden_layers", 0)
+        if settings.freeze_layers > n_layers:
+            raise UserError(f"freeze_layers is {settings.freeze_layers}, but the encoder has {n_layers} layers")
+        if settings.freeze_embeddings:
+            model.pretrained.get_input_embeddings().requires_grad_(False)
+        freeze(model.named_parameters(), settings.freeze_layers, n_layers)
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in named]
+        self.encoder_parameters = [p for name, p in named if not name.startswith(HEAD)]
+        groups = parameter_groups(
+            named,
+            weight_decay=settings.weight_decay,
+            n_layers=n_layers,
+            layer_decay=settings.layer_decay,
+            head_rate=settings.head_rate,
+        )
+        return make_optimizer(
+            settings.optimizer,
+            groups,
+            learning_rate=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            epsilon=settings.epsilon,
+            lamb=settings.lamb,
+        )
 
     def run(self) -> None:
         first = self._load_checkpoint()
-        every = self.settings.evaluate_every or max(1, self.steps // EVALUATIONS)
+        last = first if self.selection.over else self.steps
         self.model.train()
         with (
             counting("train", self.steps, "steps", done=first) as counter,
             ThreadPoolExecutor(1) as ahead,
             self._tensorboard(first) as tensorboard,
         ):
-            coming = ahead.submit(self._micro_batches, first) if first < self.steps else None
-            for step in range(first, self.steps):
-                assert coming is not None
+            coming = ahead.submit(self.batches.of_step, first)
+            for step in range(first, last):
                 batches = coming.result()
-                if step + 1 < self.steps:
-                    coming = ahead.submit(self._micro_batches, step + 1)
-                losses = self._step(step, batches)
-                rows = [{"step": step + 1, "split": "train", "name": n, "value": v} for n, v in losses.items()]
-                if len(self.dev_positions) and ((step + 1) % every == 0 or step + 1 == self.steps):
+                if step + 1 < last:
+                    coming = ahead.submit(self.batches.of_step, step + 1)
+                rows = self._rows(step + 1, "train", losses := self._step(step, batches))
+                if self._is_evaluated(step + 1):
                     figures = self._evaluate()
-                    rows += [{"step": step + 1, "split": "dev", "name": n, "value": v} for n, v in figures.items()]
+                    rows += self._rows(step + 1, "dev", figures)
+                    if self.selection.better(step + 1, figures):
+                        self._save(BEST.format(step + 1), self.model.state_dict())
                 self.curve += rows
                 for row in rows:
                     tensorboard(f"{row['name']}/{row['split']}", row["value"], row["step"])
-                if (step + 1) % self.settings.checkpoint_every == 0 or step + 1 == self.steps:
+                over = step + 1 == self.steps or self.selection.over
+                if over or (step + 1) % self.settings.checkpoint_every == 0:
                     self._save_checkpoint(step + 1)
                 if not self.ranks.rank:
                     counter.advance(1, f"loss {losses['loss']:.3f}")
-        self._tune()
-        if not self.ranks.rank:
-            self._finish()
+                if over:
+                    break
+        self._end()
+
+    def _is_evaluated(self, step: int) -> bool:
+        every = self.settings.evaluate_every or max(1, self.steps // EVALUATIONS)
+        return len(self.dev) > 0 and (step % every == 0 or step == self.steps)
+
+    @staticmethod
+    def _rows(step: int, split: str, values: dict[str, float]) -> list[dict[str, Any]]:
+        return [{"step": step, "split": split, "name": name, "value": value} for name, value in values.items()]
 
     # ------------------------------------------------------------------------------------------- one step
 
-    def _step(self, step: int, batches: list[tuple[int, Batch]]) -> dict[str, float]:
-        """One optimiser step; returns the parts of the loss over the global batch and, as "loss", their sum."""
-        totals = self.ranks.sum({n: sum(b.counts[n] for _, b in batches) for n in self.task.loss_terms})
-        sums = dict.fromkeys(self.task.loss_terms, 0.0)
-        for micro, batch in batches:
-            torch.manual_seed(seed_of(self.settings.seed, step, micro))
+    def _step(self, step: int, batches: list[MicroBatch]) -> dict[str, float]:
+        """One optimiser step; returns the parts of the loss over the global batch, as "loss" their sum, and the
+        learning rate."""
+        head_only = step < self.head_steps
+        for parameter in self.encoder_parameters:
+            parameter.requires_grad_(not head_only)
+        totals = self.ranks.sum({n: sum(m.batch.counts[n] for m in batches) for n in self.task.loss_terms})
+        sums = torch.zeros(len(self.task.loss_terms), dtype=torch.float64, device=self.ranks.device)
+        place = {name: i for i, name in enumerate(self.task.loss_terms)}
+        for micro in batches:
+            torch.manual_seed(seed_of(self.settings.seed, step, micro.number))
+            batch = micro.batch.to(self.ranks.device)
             with self.autocast:
-                moved = batch.to(self.ranks.device)
-                losses = self.task.loss(self.model.head, self.model(moved), moved, totals)
+                losses = self.task.loss(self.model.head, self.model(batch), batch, totals)
             if losses:
-                torch.stack(list(losses.values())).sum().backward()
-            for name, value in losses.items():
-                sums[name] += float(value.detach())
-        self._reduce_gradients()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
-        rate = linear_warmup_decay(step, self.steps, self.settings.warmup)
+                values = torch.stack(list(losses.values()))
+                values.sum().backward()
+                sums[[place[name] for name in losses]] += values.detach().double()
+        self._reduce_gradients(self.model.head.parameters() if head_only else self.parameters)
+        rate = self._learning_rate(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * rate
-        self.optimizer.step()
+            group["lr"] = rate * group["scale"]
+        with unreached_positions_stay(self.model.pretrained, self.optimizer):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        sums = {n: v for n, v in self.ranks.sum(sums).items() if totals[n]}
-        return {"loss": sum(sums.values()), **sums}
+        parts = self.ranks.sum(dict(zip(self.task.loss_terms, sums.tolist(), strict=True)))
+        parts = {name: value for name, value in parts.items() if totals[name]}
+        return {"loss": sum(parts.values()), **parts, RATE: rate}
 
-    def _reduce_gradients(self) -> None:
-        """Add the ranks' gradients up. One that no micro-batch touched is zero, on any number of ranks."""
-        for parameter in self.parameters:
+    def _learning_rate(self, step: int) -> float:
+        """Of what has the scale 1; flat while only the head learns."""
+        settings, start = self.settings, self.head_steps
+        if step < start:
+            return settings.learning_rate
+        share = share_of_peak(
+            settings.schedule, step - start, self.steps - start, settings.warmup, settings.decay_power
+        )
+        return settings.learning_rate * share
+
+    def _reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Add the ranks' gradients up and clip them. One that no micro-batch touched is zero on all of them."""
+        learning = [p for p in parameters if p.requires_grad]
+        for parameter in learning:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         if self.ranks.size > 1:
-            for handle in [dist.all_reduce(p.grad, async_op=True) for p in self.parameters]:
+            for handle in [dist.all_reduce(p.grad, async_op=True) for p in learning]:
                 handle.wait()
+        norm = get_total_norm([p.grad for p in learning if p.grad is not None])
+        if self.ranks.device.type != "cpu" or norm > self.settings.clip_norm:  # asking a GPU would wait for it
+            clip_grads_with_norm_(learning, self.settings.clip_norm, norm)
 
-    # ------------------------------------------------------------------------------------------- examples
-
-    def _micro_batches(self, step: int) -> list[tuple[int, Batch]]:
-        """This rank's share of the global batch of ``step``, with the number of each micro-batch in it."""
-        settings = self.settings
-        positions = step * settings.global_batch_size + np.arange(settings.global_batch_size)
-        epochs, within = np.divmod(positions, len(self.train_positions))
-        order = np.empty_like(within)
-        for epoch in np.unique(epochs):
-            key = seed_of(settings.seed, int(epoch))
-            order[epochs == epoch] = permute(within[epochs == epoch], len(self.train_positions), key)
-        return self._collate(self.train_positions[order], positions)
-
-    def _collate(self, indices: np.ndarray, names: np.ndarray) -> list[tuple[int, Batch]]:
-        """This rank's micro-batches of the examples at ``indices``, each drawn with a generator of its name's own."""
-        batches = []
-        for micro, chunk in enumerate(cut(self.examples.lengths(indices), self.settings.micro_batch_tokens)):
-            if micro % self.ranks.size == self.ranks.rank:
-                drawn = [
-                    self.task.draw(
-                        self.examples,
-                        int(indices[i]),
-                        np.random.default_rng([self.settings.seed, int(names[i])]),
-                        self.vocabulary,
-                    )
-                    for i in chunk
-                ]
-                batches.append((micro, self.task.collate(drawn, self.vocabulary)))
-        return batches
+    # ------------------------------------------------------------------------------------------- the dev split
 
     def _evaluate(self) -> dict[str, float]:
         """The task's metrics on the dev split, drawn the same way at every evaluation."""
-        rows = self._evaluation_rows(self.dev_positions)
+        rows = self._evaluation_rows(self.dev)
         return {name: float(value) for name, value in self.task.metrics(rows).items()}
-
-    def _tune(self) -> None:
-        """Let the task choose its thresholds on the whole dev split; the model is saved with them."""
-        if type(self.task).tune is not Task.tune:
-            self.model.task = self.task.tune(self._evaluation_rows(self._positions("dev")))
 
     @torch.no_grad()
     def _evaluation_rows(self, positions: np.ndarray) -> list[dict[str, Any]]:
@@ -258,60 +239,78 @@ class Trainer:
         windowed = has_windows(self.task)
         found: list[tuple[int, dict[str, Any]]] = []
         for start in range(0, len(positions), EVALUATION_BLOCK):
-            indices = np.asarray(positions[start : start + EVALUATION_BLOCK])
-            chunks = cut(self.examples.lengths(indices), self.settings.micro_batch_tokens)
-            for micro, batch in self._collate(indices, indices):
-                moved = batch.to(self.ranks.device)
+            block = np.asarray(positions[start : start + EVALUATION_BLOCK])
+            for micro in self.batches.of(block, block):
+                batch = micro.batch.to(self.ranks.device)
                 with self.autocast:
-                    encoded = self.model(moved)
-                    rows = self.task.evaluate(self.model.head, encoded, moved, self.vocabulary)
-                places = indices[chunks[micro]].tolist() if windowed else [0] * len(rows)
+                    encoded = self.model(batch)
+                    rows = self.task.evaluate(self.model.head, encoded, batch, self.vocabulary)
+                places = micro.positions.tolist() if windowed else [0] * len(rows)
                 found += zip(places, rows, strict=True)
         self.model.train()
-        if self.ranks.size > 1:
-            gathered: list[Any] = [None] * self.ranks.size
-            dist.all_gather_object(gathered, found)
-            found = [row for part in gathered for row in part]
+        found = self.ranks.gather(found)
         found.sort(key=itemgetter(0))
         rows = [row for _, row in found]
-        return join_windows(self.task, [self.examples[i] for i, _ in found], rows) if windowed else rows
+        return join_windows(self.task, [self.batches.examples[i] for i, _ in found], rows) if windowed else rows
 
     # ------------------------------------------------------------------------------------------- what is kept
 
     def _save_checkpoint(self, step: int) -> None:
-        """Model, optimiser, step and curve; order, masks and dropout follow from seed and step."""
-        if self.ranks.rank:
-            return
+        """Model, optimiser, step, curve and the best evaluation; order, masks and dropout follow from seed and step."""
         state = {
             "step": step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "curve": self.curve,
+            "selection": self.selection.state(),
         }
-        with write_atomically(self.out / CHECKPOINT) as temporary:
-            torch.save(state, temporary)
+        self._save(CHECKPOINT, state)
+        if not self.ranks.rank:
+            for path in self.out.glob(BEST.format("*")):
+                if path.name != BEST.format(self.selection.step):
+                    path.unlink()
+
+    def _save(self, name: str, state: dict[str, Any]) -> None:
+        if not self.ranks.rank:
+            with write_atomically(self.out / name) as temporary:
+                torch.save(state, temporary)
+
+    def _load(self, name: str) -> dict[str, Any]:
+        state: dict[str, Any] = torch.load(self.out / name, map_location=self.ranks.device, weights_only=True)
+        return state
 
     def _load_checkpoint(self) -> int:
-        path = self.out / CHECKPOINT
-        if not path.is_file():
+        if not (self.out / CHECKPOINT).is_file():
             return 0
-        state = torch.load(path, map_location=self.ranks.device, weights_only=True)
+        state = self._load(CHECKPOINT)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.selection.load_state(state["selection"])
         self.curve = state["curve"]
         return int(state["step"])
 
-    def _finish(self) -> None:
-        schema = pa.schema(
-            [("step", pa.int32()), ("split", pa.string()), ("name", pa.string()), ("value", pa.float64())]
-        )
-        curve = pa.Table.from_pylist(self.curve, schema)
+    def _end(self) -> None:
+        """Go back to the best evaluation, let the task choose its thresholds on the whole dev split, and write."""
+        kept = self.curve[-1]["step"]
+        if self.selection.by is not None:
+            self.ranks.wait()
+            kept = self.selection.step
+            self.model.load_state_dict(self._load(BEST.format(kept)))
+        if type(self.task).tune is not Task.tune:
+            self.model.task = self.task.tune(self._evaluation_rows(self.batches.dev()))
+        if not self.ranks.rank:
+            self._write(kept)
+
+    def _write(self, kept: int) -> None:
+        if self.selection.by is not None:
+            say(f"the best {self.selection.by} was at step {kept} of {self.curve[-1]['step']}: its weights are kept")
+        curve = pa.Table.from_pylist(self.curve, CURVE)
         write_part(self.out / "loss.parquet", curve)
         with write_atomically(self.out / "loss.png") as temporary:
             draw_loss_curve(curve, temporary)
         self.model.save(self.out)
         self.tokenizer.save_pretrained(self.out)
-        figures = {r["name"]: r["value"] for r in self.curve if r["split"] == "dev" and r["step"] == self.steps}
+        figures = {r["name"]: r["value"] for r in self.curve if r["split"] == "dev" and r["step"] == kept}
         write_json(self.out / METRICS, figures)
 
     @contextmanager

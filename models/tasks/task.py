@@ -17,6 +17,8 @@ from models.encoder import Encoded
 from models.vocabulary import Vocabulary
 
 Row = Mapping[str, Any]
+EMPTY: tuple[Any, ...] = (None, "", (), {})
+"""Values of a field that is yet to be learned."""
 
 
 @dataclass
@@ -96,8 +98,13 @@ class Task(ABC):
         """
         if not isinstance(other, type(self)):
             raise ValueError(f"made for the task {type(other).__name__}, not {type(self).__name__}")
-        empty = [name for name in self.learned if getattr(self, name) in (None, "", (), {})]
+        empty = [name for name in self.learned if getattr(self, name) in EMPTY]
         return replace(self, **{name: getattr(other, name) for name in empty})
+
+    def shares_head(self, other: Task) -> bool:
+        """Whether a head trained for ``other`` means the same here: one recipe, and nothing learned that differs."""
+        pairs = [(getattr(self, name), getattr(other, name, None)) for name in self.learned]
+        return type(self) is type(other) and all(a == b or a in EMPTY or b in EMPTY for a, b in pairs)
 
     def in_context(self, rows: Sequence[Row]) -> Iterable[Row]:
         """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""

@@ -29,8 +29,9 @@ from models.tasks import VideoText
 from models.tasks.task import Batch
 from models.vocabulary import extend_tokenizer
 from pipeline.store import write_part
+from stages.rank_group import Ranks
 from stages.train import Train
-from stages.training_loop import Ranks, Trainer, TrainingRun
+from stages.training_loop import Trainer, TrainingRun
 
 SIDES = ("ours", "Hugging Face float32", "Hugging Face bf16")
 
@@ -88,7 +89,7 @@ def measure(side: str, folder: Path, batch_size: int, steps: int) -> dict[str, f
     run = TrainingRun(stage, folder / "model", (folder / "part-00000.arrow",), folder)
     trainer = Trainer(run, Ranks(0, 1, best_device()))
     trainer.model.train()
-    batches = [trainer._micro_batches(step) for step in range(steps + 2)]
+    batches = [trainer.batches.of_step(step) for step in range(steps + 2)]
     if side == "ours":
         step = lambda i: trainer._step(i, batches[i])  # noqa: E731
     else:
@@ -101,14 +102,14 @@ def measure(side: str, folder: Path, batch_size: int, steps: int) -> dict[str, f
     for i in range(2, steps + 2):
         step(i)
     seconds = (time.perf_counter() - started) / steps
-    tokens = np.mean([sum(int(b.attention_mask_BL.sum()) for _, b in bs) for bs in batches[2:]])
+    tokens = np.mean([sum(int(m.batch.attention_mask_BL.sum()) for m in bs) for bs in batches[2:]])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"tokens_per_s": tokens / seconds, "seconds": seconds, "peak_mib": peak}
 
 
 def whole_batch(trainer: Trainer, step: int, batch_size: int) -> Batch:
     """The same sequences in the order they were drawn, padded together."""
-    examples = [e for _, b in trainer._micro_batches(step) for e in b.examples]
+    examples = [e for micro in trainer.batches.of_step(step) for e in micro.batch.examples]
     order = np.random.default_rng(step).permutation(batch_size)
     return trainer.task.collate([examples[i] for i in order], trainer.vocabulary)
 

@@ -1,25 +1,34 @@
-"""One step of each optimiser by hand, and the schedule of the reference."""
+"""Steps of each optimiser by hand."""
 
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
-from transformers import get_linear_schedule_with_warmup
 
-from models.optimizers import decay_groups, linear_warmup_decay, make_optimizer
+from models.lamb import LambForm
+from models.optimizers import OptimizerName, make_optimizer
+from models.parameter_groups import parameter_groups
 
 
 def one_parameter(value: float) -> nn.Parameter:
     return nn.Parameter(torch.full((1, 1), value))
 
 
-def steps(name: str, gradients: list[float], rate: float = 0.1, decay: float = 0.01) -> list[float]:
+def optimizer_of(
+    name: OptimizerName, *weights: nn.Parameter, rate: float = 0.1, decay: float = 0.01, **fields: object
+) -> torch.optim.Optimizer:
+    groups = parameter_groups([(f"w{i}", w) for i, w in enumerate(weights)], weight_decay=decay, n_layers=0)
+    return make_optimizer(name, groups, learning_rate=rate, **fields)
+
+
+def steps(name: OptimizerName, gradients: list[float]) -> list[float]:
     """The value of a 1 x 1 matrix that starts at 2, after each gradient."""
     weight = one_parameter(2.0)
-    optimizer = make_optimizer(name, [("w", weight)], learning_rate=rate, weight_decay=decay)
+    optimizer = optimizer_of(name, weight)
     values = []
     for gradient in gradients:
         weight.grad = torch.full((1, 1), gradient)
@@ -45,12 +54,79 @@ def test_adamw_by_hand() -> None:
     assert steps("adamw", [0.5, -1.0])[1] == pytest.approx(second, rel=1e-6)
 
 
+def test_adamax_by_hand() -> None:
+    # m = 0.05, u = 0.5, m / (1 - 0.9) / u = 1; the decay is taken off beside it
+    assert steps("adamax", [0.5]) == pytest.approx([2 - 0.1 * 0.01 * 2 - 0.1], rel=1e-6)
+    # m = 0.9 * 0.05 + 0.1 * 0.2 = 0.065, u = max(0.999 * 0.5, 0.2)
+    second = 1.898 * (1 - 0.001) - 0.1 * (0.065 / 0.19) / 0.4995
+    assert steps("adamax", [0.5, 0.2])[1] == pytest.approx(second, rel=1e-6)
+
+
+class TestLamb:
+    """A matrix [3, 4] of norm 5 and a bias of 2; gradients [0.1, 0.2] and 0.5; rate 0.1, decay 0.01."""
+
+    def step(self, form: LambForm = LambForm(), n: int = 1) -> tuple[list[float], float]:
+        weight, bias = nn.Parameter(torch.tensor([[3.0, 4.0]])), nn.Parameter(torch.tensor([2.0]))
+        optimizer = optimizer_of("lamb", weight, bias, lamb=form)
+        for _ in range(n):
+            weight.grad, bias.grad = torch.tensor([[0.1, 0.2]]), torch.tensor([0.5])
+            optimizer.step()
+        return weight.flatten().tolist(), bias.item()
+
+    # v = 0.001 g^2, so m / sqrt(v) = 0.1 g / (sqrt(0.001) g) = sqrt(10) without and 1 with the correction of the bias
+    r = (math.sqrt(10) + 0.03, math.sqrt(10) + 0.04)
+
+    def test_the_papers_step(self) -> None:
+        ratio = 5 / math.hypot(*self.r)
+        weight, bias = self.step()
+        assert weight == pytest.approx([3 - 0.1 * ratio * self.r[0], 4 - 0.1 * ratio * self.r[1]], rel=1e-4)
+        assert bias == pytest.approx(2 - 0.1 * math.sqrt(10), abs=3e-5)  # neither decay nor ratio
+        assert math.dist(weight, (3, 4)) == pytest.approx(0.1 * 5, rel=1e-5)  # as long as rate x norm
+
+    def test_debias(self) -> None:
+        ratio = 5 / math.hypot(1.03, 1.04)
+        weight, bias = self.step(LambForm(debias=True))
+        assert weight == pytest.approx([3 - 0.1 * ratio * 1.03, 4 - 0.1 * ratio * 1.04], rel=1e-4)
+        assert bias == pytest.approx(1.9, rel=1e-4)
+        # with equal gradients both corrected moments stay as they are
+        assert self.step(LambForm(debias=True), n=2)[1] == pytest.approx(1.8, rel=1e-4)
+
+    @pytest.mark.parametrize(("bounds", "phi"), [((0.0, 2.0), 2.0), ((6.0, 10.0), 6.0), ((0.0, 10.0), 5.0)])
+    def test_phi_clip(self, bounds: tuple[float, float], phi: float) -> None:
+        weight, bias = self.step(LambForm(phi_clip=bounds))
+        assert math.dist(weight, (3, 4)) == pytest.approx(0.1 * phi, rel=1e-5)
+        assert bias == pytest.approx(2 - 0.1 * math.sqrt(10), abs=3e-5)
+
+    def test_pre_normalise(self) -> None:
+        # The gradient of norm sqrt(0.01 + 0.04 + 0.25) becomes one of norm 1; only epsilon tells the two apart.
+        weight, bias = nn.Parameter(torch.tensor([[3.0, 4.0]])), nn.Parameter(torch.tensor([2.0]))
+        optimizer = optimizer_of("lamb", weight, bias, lamb=LambForm(pre_normalise=True))
+        weight.grad, bias.grad = torch.tensor([[0.1, 0.2]]), torch.tensor([0.5])
+        optimizer.step()
+        norm = math.sqrt(0.3)
+        moments = [optimizer.state[p]["exp_avg"].flatten().tolist() for p in (weight, bias)]
+        assert moments[0] == pytest.approx([0.1 * 0.1 / norm, 0.1 * 0.2 / norm], rel=1e-6)
+        assert moments[1] == pytest.approx([0.1 * 0.5 / norm], rel=1e-6)
+
+    def test_the_ratio_is_one_where_a_norm_is_zero(self) -> None:
+        weight = nn.Parameter(torch.zeros(1, 2))
+        optimizer = optimizer_of("lamb", weight)
+        weight.grad = torch.tensor([[1.0, -1.0]])
+        optimizer.step()
+        assert weight.flatten().tolist() == pytest.approx([-0.1 * math.sqrt(10), 0.1 * math.sqrt(10)], rel=1e-4)
+        still = nn.Parameter(torch.ones(1, 2))
+        optimizer = optimizer_of("lamb", still, decay=0.0)
+        still.grad = torch.zeros(1, 2)
+        optimizer.step()
+        assert still.flatten().tolist() == [1.0, 1.0]
+
+
 def test_bert_adam_never_corrects_the_bias_nor_forgets_over_many_steps() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(torch.randn(20, 30, generator=generator))
     expected = weight.detach().double()
     m, v = torch.zeros_like(expected), torch.zeros_like(expected)
-    optimizer = make_optimizer("bert_adam", [("w", weight)], learning_rate=1e-3, weight_decay=0.01)
+    optimizer = optimizer_of("bert_adam", weight, rate=1e-3)
     for step in range(200):
         gradient = torch.randn(20, 30, generator=generator) * (10 if step % 7 == 0 else 0.01)
         weight.grad = gradient
@@ -61,17 +137,17 @@ def test_bert_adam_never_corrects_the_bias_nor_forgets_over_many_steps() -> None
     assert torch.allclose(weight.double(), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["adamw", "bert_adam"])
-def test_a_restored_optimizer_goes_on_where_it_stopped(name: str) -> None:
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_a_restored_optimizer_goes_on_where_it_stopped(name: OptimizerName) -> None:
     whole = steps(name, [0.5, -1.0, 0.25, 2.0])
     weight = one_parameter(2.0)
-    optimizer = make_optimizer(name, [("w", weight)], learning_rate=0.1, weight_decay=0.01)
+    optimizer = optimizer_of(name, weight)
     for gradient in (0.5, -1.0):
         weight.grad = torch.full((1, 1), gradient)
         optimizer.step()
     saved = optimizer.state_dict()
     again = one_parameter(weight.item())
-    optimizer = make_optimizer(name, [("w", again)], learning_rate=0.1, weight_decay=0.01)
+    optimizer = optimizer_of(name, again)
     optimizer.load_state_dict(saved)
     for gradient in (0.25, 2.0):
         again.grad = torch.full((1, 1), gradient)
@@ -79,33 +155,16 @@ def test_a_restored_optimizer_goes_on_where_it_stopped(name: str) -> None:
     assert again.item() == whole[-1]
 
 
-def test_biases_and_norms_do_not_decay() -> None:
-    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.LayerNorm(4))
-    frozen = nn.Parameter(torch.zeros(2, 2), requires_grad=False)
-    groups = decay_groups([*model.named_parameters(), ("frozen", frozen)], 0.01)
-    shapes = [[tuple(p.shape) for p in group["params"]] for group in groups]
-    assert shapes == [[(5, 4), (4, 4)], [(4,), (4,), (4,)]]
-    assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_parameters_without_a_gradient_stay(name: OptimizerName) -> None:
+    moved, stays = one_parameter(2.0), one_parameter(3.0)
+    optimizer = optimizer_of(name, moved, stays)
+    moved.grad = torch.ones(1, 1)
+    optimizer.step()
+    assert stays.item() == 3.0
+    assert moved.item() < 2.0
 
 
-def test_unknown_names_and_betas_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"no optimiser 'sgd' \(there are: adamw, bert_adam\)"):
-        make_optimizer("sgd", [], learning_rate=1, weight_decay=0)
+def test_betas_that_would_correct_the_bias_are_refused() -> None:
     with pytest.raises(ValueError, match="leave a bias correction"):
-        make_optimizer("bert_adam", [("w", one_parameter(1.0))], learning_rate=1, weight_decay=0, betas=(0.9, 0.99999))
-
-
-@pytest.mark.parametrize(("total", "warmup"), [(100, 0.1), (40, 0.0), (7, 0.5), (3, 0.1)])
-def test_the_schedule_is_the_references(total: int, warmup: float) -> None:
-    optimizer = torch.optim.SGD([one_parameter(1.0)], lr=1.0)
-    schedule = get_linear_schedule_with_warmup(optimizer, int(total * warmup), total)
-    for step in range(total):
-        assert linear_warmup_decay(step, total, warmup) == pytest.approx(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-
-
-def test_the_schedule_by_hand() -> None:
-    assert [linear_warmup_decay(s, 10, 0.2) for s in range(11)] == pytest.approx(
-        [0, 0.5, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0]
-    )
+        optimizer_of("bert_adam", one_parameter(1.0), betas=(0.9, 0.99999))

@@ -1,0 +1,95 @@
+"""What a rank computes: its micro-batches of every step and of the dev split.
+
+Every rank draws only its own. A micro-batch is cut from the global batch in order of length, the same on any number
+of ranks, and what is random in an example comes from the run's seed and the example's number in the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.tasks import Batch, Task
+from models.vocabulary import Vocabulary
+from pipeline import UserError
+from stages.example_order import ExampleOrder
+from stages.examples import open_examples
+from stages.micro_batches import cut
+from stages.rank_group import Ranks
+
+INDEX = "positions"
+GROUP = "group"
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """A batch that is computed at once."""
+
+    number: int
+    """Among those of all ranks that belong together."""
+    positions: np.ndarray
+    """Of its examples."""
+    batch: Batch
+
+
+class TrainingBatches:
+    """Drawn from the examples of ``parts``; ``out`` is where the positions of their splits are written."""
+
+    def __init__(
+        self,
+        task: Task,
+        vocabulary: Vocabulary,
+        parts: Sequence[Path],
+        out: Path,
+        ranks: Ranks,
+        *,
+        batch_size: int,
+        micro_batch_tokens: int,
+        seed: int,
+    ) -> None:
+        self.task, self.vocabulary, self.ranks, self.out = task, vocabulary, ranks, out
+        self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
+        self.examples = open_examples(parts)
+        self._ratios = task.groups()
+        groups = self._groups_of("train")
+        filled = [(g, r) for g, r in zip(groups, self._ratios.values() or (1.0,), strict=True) if len(g)]
+        if not filled:
+            raise UserError("the examples have no row whose split is 'train'")
+        self.order = ExampleOrder([g for g, _ in filled], [r for _, r in filled], batch_size, seed)
+
+    def dev(self, limit: int | None = None) -> np.ndarray:
+        """Positions of the dev split; of each group at most the first ``limit``."""
+        return np.concatenate([group[:limit] for group in self._groups_of("dev")])
+
+    def of_step(self, step: int) -> list[MicroBatch]:
+        """This rank's share of the global batch of ``step``."""
+        return self.of(*self.order.step(step))
+
+    def of(self, positions: np.ndarray, numbers: np.ndarray) -> list[MicroBatch]:
+        """This rank's micro-batches of the examples at ``positions``, each drawn by a generator of its number's own."""
+        groups = self.examples.column(GROUP, positions) if self._ratios else None
+        chunks = cut(self.examples.lengths(positions), self.micro_batch_tokens, groups)
+        batches = []
+        for micro in range(self.ranks.rank, len(chunks), self.ranks.size):
+            chunk = chunks[micro]
+            drawn = [self._draw(int(p), int(n)) for p, n in zip(positions[chunk], numbers[chunk], strict=True)]
+            batches.append(MicroBatch(micro, positions[chunk], self.task.collate(drawn, self.vocabulary)))
+        return batches
+
+    def _draw(self, position: int, number: int) -> dict[str, object]:
+        rng = np.random.default_rng([self.seed, number])
+        return self.task.draw(self.examples, position, rng, self.vocabulary)
+
+    def _groups_of(self, split: str) -> list[np.ndarray]:
+        """Positions of a split's examples in each group, written by rank 0 and mapped by all."""
+        groups = []
+        for i, group in enumerate(self._ratios or [None]):
+            if self.ranks.rank:
+                self.ranks.wait()
+            groups.append(self.examples.positions_of(split, self.out / f"{split}-{i}.{INDEX}", group))
+            if not self.ranks.rank:
+                self.ranks.wait()
+        return groups
