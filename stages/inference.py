@@ -41,7 +41,8 @@ class Inference:
     @torch.inference_mode()
     def run(self, drawn: Sequence[Row], read: Reader) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
         """Cut drawn or laid-out examples into micro-batches; yields their positions and what ``read`` makes of them."""
-        for chunk in cut(np.array([len(e["input_ids"]) for e in drawn]), MICRO_BATCH_TOKENS):
+        groups = np.array([e["group"] for e in drawn]) if self.task.groups() else None
+        for chunk in cut(np.array([len(e["input_ids"]) for e in drawn]), MICRO_BATCH_TOKENS, groups):
             batch = self.task.collate([drawn[i] for i in chunk], self.vocabulary).to(self.device)
             with self._autocast:
                 yield chunk, read(self.model.head, self.model(batch), batch, self.vocabulary)
