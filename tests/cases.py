@@ -16,12 +16,16 @@ from pipeline.store import MANIFEST, write_json, write_part
 from stages.encode import Encode
 from stages.evaluate import Evaluate
 from stages.predict import Predict
+from stages.text.group_candidates import GroupCandidates
 from stages.text.plot_layer_weights import PlotLayerWeights
 from stages.text.read_conllu import ReadConllu
 from stages.text.read_glue import ReadGlue
+from stages.text.read_natural_questions import ReadNaturalQuestions
 from stages.text.read_sentences import ReadSentences
+from stages.text.read_squad import ReadSquad
 from stages.text.read_table import ReadTable
 from stages.text.write_conllu import WriteConllu
+from stages.text.write_natural_questions import WriteNaturalQuestions
 from stages.train import Train
 from stages.video.align_speech import AlignSpeech
 from stages.video.assign_tokens import AssignTokens
@@ -39,7 +43,9 @@ from stages.video.zero_shot import ZeroShot
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
 from tests.stages import tiny_world
+from tests.stages.text.small_pages import answered_pages, write_pages
 from tests.stages.text.small_parser import small_parser
+from tests.stages.text.small_squad import write_articles
 from tests.stages.text.small_treebank import sentence, write_treebank
 from tests.stages.video.clips_and_speech import clips, spoken
 from tests.stages.video.films import counting, damage, scene, write_film
@@ -164,6 +170,25 @@ def read_glue(folder: Path) -> tuple[Stage, Inputs]:
     return ReadGlue(folder=str(folder), name="cola"), {}
 
 
+def group_candidates(folder: Path) -> tuple[Stage, Inputs]:
+    cells = {"id": list("abcd"), "text": ["who", "why", "who", "why"], "second": ["I", "so", "soup", "now"]}
+    labels = ["entailment", "not_entailment", "not_entailment", "entailment"]
+    rows = pa.table({**cells, "label": labels, "split": ["train"] * 4})
+    return GroupCandidates(), {"rows": artifact(folder / "rows", rows)}
+
+
+def read_squad(folder: Path) -> tuple[Stage, Inputs]:
+    return ReadSquad(train=write_articles(folder / "all.json", articles=20), dev_articles=1, test_articles=3), {}
+
+
+def read_natural_questions(folder: Path) -> tuple[Stage, Inputs]:
+    return ReadNaturalQuestions(train=write_pages(folder / "train.jsonl.gz"), dev=write_pages(folder / "dev.jsonl")), {}
+
+
+def write_natural_questions(folder: Path) -> tuple[Stage, Inputs]:
+    return WriteNaturalQuestions(), {"predictions": artifact(folder / "predictions", answered_pages())}
+
+
 def encode(folder: Path) -> tuple[Stage, Inputs]:
     inputs = {"rows": tiny_world.segments(folder / "rows"), "model": tiny_world.extended_bert(folder / "model")}
     return Encode(task=VideoText()), inputs
@@ -273,6 +298,7 @@ CASES = [
     Case("read sentences", read_sentences),
     Case("read table", read_table),
     Case("read glue", read_glue),
+    Case("group candidates", group_candidates),
     Case("read conllu", read_conllu),
     Case("write conllu", write_conllu),
     Case(
@@ -281,6 +307,9 @@ CASES = [
         tolerance=1e-6,
         leave_out=("*.png",),
     ),
+    Case("read squad", read_squad),
+    Case("read natural questions", read_natural_questions),
+    Case("write natural questions", write_natural_questions),
     Case("encode", encode),
     Case("train", train, tolerance=1e-2, trains=True, leave_out=("*.json", "*.png", "tensorboard/*", "* *")),
     Case("predict", predict, tolerance=5e-2, trains=True),

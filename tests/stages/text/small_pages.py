@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+
+from models.tasks import NaturalQuestions
 
 Parts = Sequence[tuple[str, str]]
 """Tag and words of each top-level candidate."""
@@ -63,3 +70,28 @@ def simplified(page: dict[str, Any]) -> dict[str, Any]:
     text = " ".join(t["token"].replace(" ", "_") for t in page["document_tokens"])
     kept = ("example_id", "question_text", "document_url", "long_answer_candidates", "annotations")
     return {**{k: page[k] for k in kept}, "document_text": text}
+
+
+def write_pages(path: Path) -> str:
+    """A file with six pages, the fifth of which has no candidate; as the path ends, compressed or not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number in range(6):
+        made = nq_page(number - 2, "when stir soup", [("P", f"in 189{number} ."), ("Ul", "now")] if number != 4 else [])
+        said = [annotation(made, 0, [(5, 6)]), annotation(made)] if number % 2 else []
+        lines.append(json.dumps(annotated(made, *said) if number % 3 else simplified(annotated(made, *said))) + "\n")
+    text = "".join(lines).encode()
+    path.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+    return str(path)
+
+
+def answered_pages() -> pa.Table:
+    """What Predict writes for three pages: a span, YES, and nothing."""
+    common = {"question": "q", "long_given": True, "short_given": True, "type": "SHORT", "n_best": []}
+    said = [
+        {"id": "-7", "long_start": 3, "long_end": 8, "short": [{"text": "x", "start": 5, "end": 6}], "yes_no": "NONE"},
+        {"id": "12", "long_start": 3, "long_end": 8, "short": [], "yes_no": "YES"},
+        {"id": "a", "long_start": None, "long_end": None, "short": [], "yes_no": "NONE"},
+    ]
+    rows = [{**common, **row, "score": 1.5 - i} for i, row in enumerate(said)]
+    return pa.Table.from_pylist(rows, NaturalQuestions.prediction_schema)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,19 +12,10 @@ from stages.predict import predict_file
 from stages.text.read_squad import ReadSquad
 from stages.train import Train
 from tests.models.small_encoders import save_encoder
+from tests.stages.text.small_squad import write_articles
 from workflows.text import squad
 
-THINGS = ("soup", "cafe", "ting", "12", "the")
 TASK = SpanQA(max_tokens=14, stride=4, max_answer=3, unanswerable=True)
-
-
-def question(number: int) -> dict[str, Any]:
-    """Every fourth question has no answer."""
-    thing = THINGS[number % len(THINGS)]
-    context = f"now stir now cut {thing} . " + "cut now stir " * (number % 3)
-    asked = {"id": f"q{number}", "question": "stir" if number % 4 else "soup soup"}
-    answers = [{"text": thing, "answer_start": context.index(thing)}] if number % 4 else []
-    return {"context": context, "qas": [asked | {"answers": answers, "is_impossible": not answers}]}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +23,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """A tiny encoder trained for a few steps on one file, split by article."""
     folder = tmp_path_factory.mktemp("squad")
     save_encoder(folder / "encoder", width=32)
-    articles = [{"title": f"a{i}", "paragraphs": [question(4 * i + j) for j in range(4)]} for i in range(12)]
-    articles[0]["paragraphs"][1]["qas"][0]["answers"][0]["answer_start"] += 1
-    (folder / "all.json").write_text(json.dumps({"data": articles}))
     graph = squad.graph(
-        ReadSquad(train=str(folder / "all.json"), dev_articles=2, test_articles=2),
+        ReadSquad(train=write_articles(folder / "all.json", articles=12), dev_articles=2, test_articles=2),
         encoder=str(folder / "encoder"),
         train=Train(task=TASK, steps=12, global_batch_size=16, learning_rate=3e-3, evaluate_every=12),
     )
