@@ -14,13 +14,14 @@ FORBIDDEN = -1e8
 
 
 class Biaffine(nn.Module):
-    """``[x; 1]ᵀ U_k [y; 1]`` for every output k: a bilinear form with linear terms of both sides and a constant."""
+    """``[x; 1]ᵀ U_k [y; 1]`` for every output k: a bilinear form with linear terms of both sides and a constant.
+
+    It starts at zero, as Dozat and Manning's does: every head is as likely as any other.
+    """
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(outputs, width + 1, width + 1))
-        for matrix in self.weight:
-            nn.init.xavier_uniform_(matrix)
+        self.weight = nn.Parameter(torch.zeros(outputs, width + 1, width + 1))
 
     def forward(self, x_SWD: Tensor, y_SHD: Tensor) -> Tensor:
         """Every x with every y: [S, W, H, K]."""

@@ -20,6 +20,7 @@ def test_a_score_by_hand() -> None:
 def test_pairs_are_the_diagonal_of_all() -> None:
     torch.manual_seed(0)
     biaffine = Biaffine(4, 3)
+    torch.nn.init.normal_(biaffine.weight)
     x, y = torch.randn(5, 4), torch.randn(5, 4)
     every = biaffine(x[None], y[None])[0]
     torch.testing.assert_close(biaffine.pairs(x, y), every[torch.arange(5), torch.arange(5)])
@@ -34,6 +35,7 @@ def test_a_word_may_hang_from_the_root_and_every_other_word_of_its_sentence() ->
 def test_scores_of_a_sentence_do_not_depend_on_the_longer_ones_beside_it() -> None:
     torch.manual_seed(0)
     parser = BiaffineParser(8, 5, 6, 4, 0.3).eval()
+    torch.nn.init.normal_(parser.arcs.weight)
     words = torch.randn(2, 4, 8)
     mask = torch.tensor([[T, T, T, T], [T, T, F, F]])
     arcs, label_words, label_heads = parser(words, mask)

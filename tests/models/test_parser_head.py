@@ -81,6 +81,7 @@ def test_the_first_piece_of_every_word_is_read_from_every_layer_but_the_embeddin
 def test_labels_of_chosen_arcs_are_those_of_all_arcs() -> None:
     torch.manual_seed(0)
     head = ParserHead(SIZES).eval()
+    nn.init.normal_(head.parser.labels.weight)
     first, mask = torch.tensor([[1, 2, 0], [5, 6, 7]]), torch.tensor([[True, True, False], [True, True, True]])
     scores = head(encoded(2, 4), first, mask)
     heads = torch.tensor([2, 0, 3, 1, 0])
