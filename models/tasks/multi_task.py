@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.tasks.task import Batch, Examples, Row, Task
@@ -109,6 +109,10 @@ class MultiTask(Task):
         return batch
 
     # ------------------------------------------------------------------------------------------- head and answers
+
+    def adapt(self, pretrained: PreTrainedModel) -> None:
+        for task in self.tasks.values():
+            task.adapt(pretrained)
 
     def head(self, config: PreTrainedConfig) -> nn.Module:
         return nn.ModuleDict({_head_of(name): task.head(config) for name, task in self.tasks.items()})

@@ -30,6 +30,7 @@ def finetune(
     rows: str = "rows",
     prefix: str = "",
     splits: Sequence[str] = SPLITS,
+    start: str = "encoder",
 ) -> Graph:
     """Add all that follows the node ``rows``: encoder, examples, train, evaluate-dev, evaluate-test, predictions.
 
@@ -41,6 +42,7 @@ def finetune(
     encoder  a model of the hub or a directory; not used where the graph has a node ``encoder``
     prefix   what the names of these nodes begin with (but ``encoder``), for a graph with several recipes
     splits   those with a node ``evaluate-<split>``
+    start    the node whose encoder training starts from, where that is a trained model
     """
     if seeds < 1:
         raise UserError("seeds must be at least 1")
@@ -50,7 +52,7 @@ def finetune(
     for i in range(seeds):
         suffix = f"-{i}" if seeds > 1 else ""
         run = replace(train, task=task, seed=train.seed + i)
-        model = g.add(f"{prefix}train{suffix}", run, model="encoder", examples=examples)
+        model = g.add(f"{prefix}train{suffix}", run, model=start, examples=examples)
         for split in splits:
             g.add(f"{prefix}evaluate-{split}{suffix}", Evaluate(task=task, split=split), model=model, examples=examples)
         g.add(f"{prefix}predictions{suffix}", Predict(task=task), model=model, examples=examples)
