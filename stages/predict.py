@@ -85,7 +85,7 @@ def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
 
 
 def _answer(inference: Inference, rows: list[dict[str, Any]], sink: Any) -> None:
-    in_context = iter(inference.task.in_context(rows))
+    in_context = iter(inference.task.in_context([_named(row) for row in rows]))
     with counting("predict", len(rows), "rows") as counter:
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
@@ -111,6 +111,11 @@ def _answer(inference: Inference, rows: list[dict[str, Any]], sink: Any) -> None
                 for line in lines[number]:
                     print(json.dumps(line, ensure_ascii=False), file=sink)
             counter.advance(len(block))
+
+
+def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with its id, a number perhaps, as text."""
+    return {**row, "id": str(row["id"])} if row.get("id") is not None else row
 
 
 def _repeated(task: Task, row: Mapping[str, Any]) -> Mapping[str, Any]:

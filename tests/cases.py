@@ -43,6 +43,7 @@ from stages.video.zero_shot import ZeroShot
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
 from tests.stages import tiny_world
+from tests.stages.text import small_label_files
 from tests.stages.text.small_pages import answered_pages, write_pages
 from tests.stages.text.small_parser import small_parser
 from tests.stages.text.small_squad import write_articles
@@ -299,6 +300,10 @@ CASES = [
     Case("read table", read_table),
     Case("read glue", read_glue),
     Case("group candidates", group_candidates),
+    Case("read conll", small_label_files.conll),
+    Case("read intents", small_label_files.intents),
+    Case("read sentihood", small_label_files.sentihood),
+    Case("read semeval absa", small_label_files.semeval_absa),
     Case("read conllu", read_conllu),
     Case("write conllu", write_conllu),
     Case(

@@ -23,25 +23,17 @@ def test_every_scheme_says_the_same_spans(scheme: Scheme) -> None:
     assert first_offence(tags, scheme) is None
 
 
-def test_what_nothing_begins_begins_all_the_same() -> None:
-    assert repair(["I-PER", "I-PER", "O", "I-LOC", "I-ORG", "I-ORG", "B-ORG"]) == [
-        "B-PER",
-        "I-PER",
-        "O",
-        "B-LOC",
-        "B-ORG",
-        "I-ORG",
-        "B-ORG",
-    ]
-    assert repair(["B-PER", "E-PER", "I-PER", "S-LOC", "I-LOC", "E-ORG"]) == [
-        "B-PER",
-        "I-PER",
-        "B-PER",
-        "B-LOC",
-        "B-LOC",
-        "B-ORG",
-    ]
-    assert repair([]) == []
+@pytest.mark.parametrize(
+    ("tags", "repaired"),
+    [
+        ("I-PER I-PER O I-LOC I-ORG I-ORG B-ORG", "B-PER I-PER O B-LOC B-ORG I-ORG B-ORG"),
+        ("B-PER E-PER I-PER S-LOC I-LOC E-ORG", "B-PER I-PER B-PER B-LOC B-LOC B-ORG"),
+        ("B-PER I-PER O", "B-PER I-PER O"),
+        ("", ""),
+    ],
+)
+def test_what_nothing_begins_begins_all_the_same(tags: str, repaired: str) -> None:
+    assert repair(tags.split()) == repaired.split()
 
 
 @pytest.mark.parametrize(
