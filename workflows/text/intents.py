@@ -23,13 +23,15 @@ def graph(
     dev: str = "dev",
     encoder: str = "google-bert/bert-base-uncased",
     seeds: int = 1,
-    train: Train = Train(task=LabelUtterances(), epochs=10, global_batch_size=128, learning_rate=5e-5),
+    train: Train = Train(
+        task=LabelUtterances(), epochs=10, global_batch_size=128, learning_rate=5e-5, select_by="exact_match"
+    ),
 ) -> Graph:
     """From folders of seq.in, seq.out and label to a trained model, its figures and its answers.
 
     Args:
         folder: Folder with the folders train, dev and test, each with the files seq.in, seq.out and label.
-        dev: Name of the folder dev, where it is another, "valid" for example.
+        dev: Name of the folder to choose the best model by, "valid" for example.
         encoder: BERT-type encoder: a name on the hub or a directory.
         seeds: Training runs, of which the table shows mean and spread.
         train: The training run, and with it the task and its random field.
