@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class Selection:
         if name not in figures:
             raise UserError(f"select_by: the dev split has no figure '{name}' (it has {', '.join(figures) or 'none'})")
         value = -figures[name] if self.by.startswith("-") else figures[name]
+        value = -math.inf if math.isnan(value) else value
         if self.value is None or value > self.value:
             self.value, self.step, self.worse = value, step, 0
             return True

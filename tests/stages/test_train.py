@@ -4,10 +4,13 @@ import multiprocessing
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from models.encoder import TaskModel
@@ -16,8 +19,9 @@ from models.tasks import VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import write_json
+from stages.rank_group import Ranks
 from stages.train import Train
-from stages.training_loop import CHECKPOINT
+from stages.training_loop import CHECKPOINT, Trainer, TrainingRun
 from tests.stages.tiny_world import examples, extended_bert
 
 TRAIN = Train(
@@ -86,11 +90,35 @@ def test_two_workers_have_the_loss_curve_of_one(trained: Artifact, inputs: Input
     assert two.manifest["metrics"] == pytest.approx(trained.manifest["metrics"], rel=1e-2)
 
 
+SELECTING = replace(TRAIN, steps=200, select_by="joint/alignment_accuracy", patience=4, evaluate_every=2)
+
+
+@pytest.fixture(scope="module")
+def selected(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return train(SELECTING, inputs, tmp_path_factory.mktemp("selected"))
+
+
+def test_the_best_evaluation_is_kept_and_patience_ends(selected: Artifact) -> None:
+    values = curve(selected, "joint/alignment_accuracy", "dev")
+    best = values.index(max(values))
+    assert len(values) == best + 1 + 4 < 100
+    assert len(curve(selected, "loss")) == 2 * len(values)
+    figures = selected.manifest["metrics"]
+    assert figures["joint/alignment_accuracy"] == max(values)
+    assert figures["text/word_accuracy"] == curve(selected, "text/word_accuracy", "dev")[best]
+
+
+def test_the_weights_kept_are_those_of_the_best_evaluation(selected: Artifact, inputs: Inputs, tmp_path: Path) -> None:
+    """A run that starts from them, head and all, measures at once what the best evaluation did."""
+    run = TrainingRun(SELECTING, selected.path, tuple(inputs["examples"].parts), tmp_path)
+    assert Trainer(run, Ranks(0, 1, torch.device("cpu")))._evaluate() == pytest.approx(selected.manifest["metrics"])
+
+
 def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
-    trained: Artifact, inputs: Inputs, tmp_path: Path
+    selected: Artifact, inputs: Inputs, tmp_path: Path
 ) -> None:
-    for _ in range(2):
-        process = multiprocessing.get_context("spawn").Process(target=train, args=(TRAIN, inputs, tmp_path))
+    for _ in range(3):
+        process = multiprocessing.get_context("spawn").Process(target=train, args=(SELECTING, inputs, tmp_path))
         process.start()
         known = (tmp_path / CHECKPOINT).stat().st_mtime_ns if (tmp_path / CHECKPOINT).is_file() else 0
         while process.is_alive() and not (tmp_path / "metrics.json").exists():
@@ -100,9 +128,9 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
         process.kill()
         process.join()
         assert not (tmp_path / "manifest.json").exists()
-    again = train(TRAIN, inputs, tmp_path)
+    again = train(SELECTING, inputs, tmp_path)
     for name in ("model.safetensors", "head.safetensors", "loss.parquet", "metrics.json", "loss.png"):
-        assert (again.path / name).read_bytes() == (trained.path / name).read_bytes(), name
+        assert (again.path / name).read_bytes() == (selected.path / name).read_bytes(), name
 
 
 def test_how_it_is_computed_is_not_part_of_the_key() -> None:
@@ -123,10 +151,72 @@ def test_frozen_embeddings_stay(inputs: Inputs, tmp_path: Path) -> None:
     assert (before == after).all()
 
 
-def test_googles_adam_and_bf16_train_too(inputs: Inputs, tmp_path: Path) -> None:
-    out = train(replace(TRAIN, optimizer="bert_adam", precision="bf16"), inputs, tmp_path)
-    losses = curve(out, "loss")
+@pytest.mark.parametrize("fields", [{"optimizer": "bert_adam", "precision": "bf16"}, {"optimizer": "adamax"}])
+def test_other_optimizers_train_too(inputs: Inputs, tmp_path: Path, fields: dict[str, Any]) -> None:
+    losses = curve(train(replace(TRAIN, **fields), inputs, tmp_path), "loss")
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 1
+
+
+def weights(artifact: Artifact) -> dict[str, torch.Tensor]:
+    return load_file(artifact.path / "model.safetensors")
+
+
+def test_the_schedule_and_the_optimizer_are_followed(inputs: Inputs, tmp_path: Path) -> None:
+    stage = replace(TRAIN, optimizer="lamb", schedule="polynomial", decay_power=0.5, warmup=0.25)
+    rates = curve(train(stage, inputs, tmp_path), "learning_rate")
+    assert rates == pytest.approx(
+        [*(3e-3 * s / 3 for s in range(3)), *(3e-3 * (s / 9) ** 0.5 for s in range(9, 0, -1))]
+    )
+
+
+def test_the_head_learns_first(inputs: Inputs, tmp_path: Path) -> None:
+    """Five epochs of 64 examples are 20 steps: all of them here, at a flat rate."""
+    out = train(replace(TRAIN, head_first=5.0), inputs, tmp_path)
+    before, after = weights(inputs["model"]), weights(out)
+    assert all((before[name] == after[name]).all() for name in before)
+    assert set(curve(out, "learning_rate")) == {3e-3}
+    fresh = TaskModel.start(inputs["model"].path, TRAIN.task, TRAIN.seed).head.weight
+    assert (fresh != TaskModel.load(out.path).head.weight).all()
+
+
+def test_lower_layers_stay_and_upper_ones_learn_faster(inputs: Inputs, tmp_path: Path) -> None:
+    out = train(replace(TRAIN, freeze_layers=1, layer_decay=0.01, steps=3, warmup=0.0), inputs, tmp_path)
+    before, after = weights(inputs["model"]), weights(out)
+    moved = {n: float((after[n] - before[n]).abs().max()) for n in before}
+    assert not any(by for n, by in moved.items() if "embeddings" in n or "layer.0." in n)
+    top, above = moved["bert.encoder.layer.1.output.dense.weight"], moved["cls.predictions.transform.dense.weight"]
+    assert 0 < top < 0.1 * above
+    with pytest.raises(UserError, match="freeze_layers is 3, but the encoder has 2 layers"):
+        train(replace(TRAIN, freeze_layers=3), inputs, tmp_path / "more")
+
+
+def test_a_run_from_a_trained_model_goes_on_with_its_head(trained: Artifact) -> None:
+    def head(task: VideoText, keep_head: bool = True) -> torch.Tensor:
+        return TaskModel.start(trained.path, task, seed=5, keep_head=keep_head).head.weight
+
+    known = load_file(trained.path / "head.safetensors")["weight"]
+    assert (head(VideoText(mask_joint=False)) == known).all()
+    assert not (head(TRAIN.task, keep_head=False) == known).any()
+
+
+def test_position_rows_are_first_touched_by_longer_sequences(trained: Artifact, inputs: Inputs, tmp_path: Path) -> None:
+    """No decay before: a second run with longer sequences finds them as the encoder has them."""
+    rows = "bert.embeddings.position_embeddings.weight"
+    before, after = weights(inputs["model"])[rows], weights(trained)[rows]
+    moved = (before != after).any(1)
+    reached = int(moved.nonzero().max()) + 1
+    longest = max(inputs["examples"].read(["length"])["length"].to_pylist())
+    assert moved[:reached].all()
+    assert reached <= 2 * longest < len(before)
+    one_word = replace(TRAIN, task=replace(TRAIN.task, max_text=1, max_visual=1, concatenate=0.0), weight_decay=0.5)
+    short = train(replace(one_word, optimizer="lamb", steps=4), inputs, tmp_path)
+    assert (weights(short)[rows] != before).any(1).nonzero().flatten().tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]  # [CLS] word [>] visual word [SEP]
 
 
 def test_no_training_example_is_said(inputs: Inputs, tmp_path: Path) -> None:
@@ -138,7 +228,18 @@ def test_no_training_example_is_said(inputs: Inputs, tmp_path: Path) -> None:
         train(TRAIN, {**inputs, "examples": empty}, tmp_path / "out")
 
 
-@pytest.mark.parametrize("fields", [{"steps": 0}, {"epochs": 0.0}, {"global_batch_size": 0}, {"warmup": 1.0}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"steps": 0},
+        {"epochs": 0.0},
+        {"global_batch_size": 0},
+        {"warmup": 1.0},
+        {"layer_decay": 0.0},
+        {"patience": 2},
+        {"beta2": 1.0},
+    ],
+)
 def test_fields_out_of_range_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(UserError):
         replace(TRAIN, **fields)
