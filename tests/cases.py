@@ -15,6 +15,7 @@ from pipeline.graph import make
 from pipeline.store import MANIFEST, write_json, write_part
 from stages.encode import Encode
 from stages.evaluate import Evaluate
+from stages.load_encoder import LoadEncoder
 from stages.predict import Predict
 from stages.text.group_candidates import GroupCandidates
 from stages.text.plot_layer_weights import PlotLayerWeights
@@ -190,6 +191,11 @@ def write_natural_questions(folder: Path) -> tuple[Stage, Inputs]:
     return WriteNaturalQuestions(), {"predictions": artifact(folder / "predictions", answered_pages())}
 
 
+def load_encoder(folder: Path) -> tuple[Stage, Inputs]:
+    save_encoder(folder / "encoder")
+    return LoadEncoder(encoder=str(folder / "encoder")), {}
+
+
 def encode(folder: Path) -> tuple[Stage, Inputs]:
     inputs = {"rows": tiny_world.segments(folder / "rows"), "model": tiny_world.extended_bert(folder / "model")}
     return Encode(task=VideoText()), inputs
@@ -315,6 +321,7 @@ CASES = [
     Case("read squad", read_squad),
     Case("read natural questions", read_natural_questions),
     Case("write natural questions", write_natural_questions),
+    Case("load encoder", load_encoder, tolerance=1e-5, leave_out=("*.json",)),
     Case("encode", encode),
     Case("train", train, tolerance=1e-2, trains=True, leave_out=("*.json", "*.png", "tensorboard/*", "* *")),
     Case("predict", predict, tolerance=5e-2, trains=True),
