@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ import pyarrow as pa
 from models.tasks import VideoText
 from pipeline import Artifact, LocalExecutor, Stage
 from pipeline.graph import make
-from pipeline.store import MANIFEST, write_json, write_part
 from stages.encode import Encode
 from stages.evaluate import Evaluate
 from stages.load_encoder import LoadEncoder
@@ -41,10 +38,12 @@ from stages.video.render_kitchen import RenderKitchen
 from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
 from stages.video.zero_shot import ZeroShot
+from tests.case import Case, Inputs, artifact
 from tests.models.small_encoders import save_encoder
 from tests.pipeline import toys
 from tests.stages import tiny_world
 from tests.stages.text import small_label_files
+from tests.stages.text.retrieval.cases import RETRIEVAL
 from tests.stages.text.small_pages import answered_pages, write_pages
 from tests.stages.text.small_parser import small_parser
 from tests.stages.text.small_squad import write_articles
@@ -52,33 +51,6 @@ from tests.stages.text.small_treebank import sentence, write_treebank
 from tests.stages.video.clips_and_speech import clips, spoken
 from tests.stages.video.films import counting, damage, scene, write_film
 from tests.stages.video.small_codebook import small_codebook
-
-Inputs = Mapping[str, Artifact]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A stage on a tiny fixture."""
-
-    name: str
-    build: Callable[[Path], tuple[Stage, Inputs]]
-    """Makes the inputs in an empty directory."""
-    tolerance: float = 0.0
-    """How far floats may be from the golden ones, relative to their root mean square; 0 means exactly equal. For
-    stages whose floats depend on the machine's matrix products."""
-    trains: bool = False
-    """Its floats depend on the number of threads: files are not compared between executors."""
-    leave_out: tuple[str, ...] = ()
-    """Columns and files (patterns) that the golden guard does not look at: paths into that directory, times."""
-
-
-def artifact(folder: Path, table: pa.Table, parts: int = 2, suffix: str = ".parquet") -> Artifact:
-    """``table`` as a finished artifact of so many parts."""
-    for i in range(parts):
-        start, end = (table.num_rows * k // parts for k in (i, i + 1))
-        write_part(folder / f"part-{i:05d}{suffix}", table.slice(start, end - start))
-    write_json(folder / MANIFEST, {"key": folder.name})
-    return Artifact(folder, folder.name)
 
 
 def numbers(folder: Path, name: str = "numbers") -> Artifact:
@@ -331,4 +303,5 @@ CASES = [
     Case("assign tokens", assign_tokens),
     Case("zero shot", zero_shot, trains=True, tolerance=5e-2, leave_out=("*",)),
     Case("evaluate", evaluate, tolerance=5e-2, trains=True, leave_out=("result", "*.json")),
+    *RETRIEVAL,
 ]

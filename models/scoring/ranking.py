@@ -30,11 +30,13 @@ def check_measures(names: Sequence[str]) -> None:
     import ir_measures
 
     for name in names:
-        if not (name.startswith(MRR) and name.removeprefix(MRR).isdigit() and int(name.removeprefix(MRR))):
-            try:
+        try:
+            if not name.startswith(MRR):
                 ir_measures.parse_measure(name)
-            except (NameError, ValueError, SyntaxError) as error:
-                raise ValueError(f"no measure '{name}' (say AP@1000, P@20, nDCG@10, R@100 or MRR@10)") from error
+            elif int(name.removeprefix(MRR)) < 1:
+                raise ValueError("a cutoff is at least 1")
+        except (NameError, ValueError, SyntaxError) as error:
+            raise ValueError(f"no measure '{name}' (say AP@1000, P@20, nDCG@10, R@100 or MRR@10)") from error
 
 
 def measure(

@@ -97,14 +97,11 @@ def train_folds(g: Graph, train: Train, encoder: str, pairs: SamplePairs, folds:
 def rank(g: Graph, models: list[str], score: ScorePairs, ranking: RankDocuments, passages: str) -> None:
     """Add scores, by one model or by one for each fold, the ranking and its figures."""
     inputs = {"run": "run", "queries": "queries"}
-    names = {}
+    scores = {}
     for i, model in enumerate(models):
-        one = replace(score, fold=i) if len(models) > 1 else score
-        suffix = f"-{i}" if len(models) > 1 else ""
-        names[f"scores_{i}" if i else "scores"] = g.add(
-            f"scores{suffix}", one, model=model, passages=passages, **inputs
-        )
-    g.add("ranking", ranking, qrels="qrels", **inputs, **names)
+        stage, name = (replace(score, fold=i), f"scores-{i}") if len(models) > 1 else (score, "scores")
+        scores[f"scores_{i}"] = g.add(name, stage, model=model, passages=passages, **inputs)
+    g.add("ranking", replace(ranking, models=len(models)), qrels="qrels", **inputs, **scores)
     g.add("evaluate", EvaluateRun(), run="ranking", qrels="qrels")
 
 

@@ -26,6 +26,7 @@ from workflows.text.retrieval import Collection, add_collection, rank, report, t
 __all__ = ["graph", "report"]
 
 TASK = JudgeRelevance(score="logit")
+RANKING = RankDocuments(name="sentences")
 
 
 def graph(
@@ -35,7 +36,7 @@ def graph(
     encoder: str = "google-bert/bert-base-uncased",
     sample: SamplePairs = SamplePairs(),
     split: SplitSentences = SplitSentences(),
-    ranking: RankDocuments = RankDocuments(name="sentences"),
+    ranking: RankDocuments = RANKING,
     depth: int = 1000,
 ) -> Graph:
     """From a collection and pairs of short texts to a run file, and the weights of each fold.

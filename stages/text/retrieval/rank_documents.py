@@ -19,7 +19,6 @@ from stages.text.retrieval.evidence import Evidence, gather
 from stages.text.retrieval.run_file import write_run_file
 from stages.text.retrieval.schemas import RUN, SCORES
 
-MOST_FOLDS = 10
 TENTHS = tuple(i / 10 for i in range(10))
 RUN_FILE = "run.txt"
 Choice = tuple[int, float | None]
@@ -32,7 +31,7 @@ class RankDocuments(Stage):
     """Rank documents by S(d) = alpha * first + (1 - alpha) * (s1 + beta * s2 + gamma * s3), over their best passages.
 
     In   run: candidates; queries: with the fold of each; qrels: judgements, where there are weights to choose from;
-         scores, scores_1 … scores_9: what ScorePairs wrote, of one fold each or of all
+         scores_0, scores_1 …: what ScorePairs wrote, of one model each
     Out  query_id str, doc_id str, rank int32, score float64; run.txt, the same as a TREC run file; in the manifest each
          fold's weights and their mean AP over the queries of all other folds
 
@@ -46,12 +45,12 @@ class RankDocuments(Stage):
         "run": ("query_id", "doc_id", "rank", "score"),
         "queries": ("query_id", "fold"),
         "qrels": ("query_id", "doc_id", "grade"),
-        "scores": tuple(SCORES.names),
-        **{f"scores_{i}": tuple(SCORES.names) for i in range(1, MOST_FOLDS)},
     }
-    optional: ClassVar[frozenset[str]] = frozenset({"qrels", *(f"scores_{i}" for i in range(1, MOST_FOLDS))})
+    optional: ClassVar[frozenset[str]] = frozenset({"qrels"})
     writes: ClassVar[pa.Schema] = RUN
 
+    models: int = 1
+    """How many models have scored, each its own queries: as many inputs scores_0, scores_1 and so on."""
     sentences: int = 3
     """Best passages of a document that count: 1, 2 or 3."""
     alphas: tuple[float, ...] = TENTHS
@@ -66,6 +65,8 @@ class RankDocuments(Stage):
     """As castorini/birch: a sentence that a document does not have counts 0, and not as the query's lowest score."""
 
     def __post_init__(self) -> None:
+        if self.models < 1:
+            raise UserError("models must be at least 1")
         if self.sentences not in (1, 2, 3):
             raise UserError("sentences must be 1, 2 or 3")
         if not (self.alphas and self.betas and self.gammas):
@@ -73,14 +74,16 @@ class RankDocuments(Stage):
         if not all(0 <= alpha <= 1 for alpha in self.alphas):
             raise UserError("alphas lie between 0 and 1")
 
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        return {**self.reads, **{f"scores_{i}": tuple(SCORES.names) for i in range(self.models)}}
+
     @property
     def weights(self) -> list[fusion.Weights]:
         """What there is to choose from."""
         return fusion.combinations(self.alphas, (self.betas, self.gammas)[: self.sentences - 1])
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
-        scored = [inputs[name] for name in self.reads if name.startswith("scores") and name in inputs]
-        evidence = gather(inputs["run"], scored, self.sentences)
+        evidence = gather(inputs["run"], [inputs[f"scores_{i}"] for i in range(self.models)], self.sentences)
         if any(self.alphas) and any(np.isnan(e.first_N).any() for e in evidence):
             raise UserError("the candidates have no scores of a first stage: give alphas [0]")
         folds = dict(zip(*inputs["queries"].read(["query_id", "fold"]).to_pydict().values(), strict=True))

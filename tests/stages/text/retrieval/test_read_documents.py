@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import Artifact, LocalExecutor, UserError
+from pipeline.graph import make
+from stages.text.retrieval.read_documents import ReadDocuments
+from tests.stages.text.retrieval.tiny_collection import write_collection
+
+
+def read(path: Path, out: Path, **fields: str) -> tuple[list[tuple], list[dict]]:
+    artifact = Artifact(out, "documents")
+    make(ReadDocuments(documents=str(path), **fields), {}, artifact, LocalExecutor(max_error_rate=1))
+    errors = artifact.errors()
+    return [tuple(r.values()) for r in artifact.read().to_pylist()], errors.to_pylist() if errors else []
+
+
+def test_smart(tmp_path: Path) -> None:
+    """A title that begins the text stands once; a document without words is an error row, the others are there."""
+    documents, errors = read(write_collection(tmp_path) / "cran.all", tmp_path / "out")
+    assert documents[0] == ("1", "leek soup .", "cut the leek . stir the soup .")
+    assert [d[0] for d in documents] == ["1", "2", "3", "5", "6"]
+    assert [(e["item"], e["reason"]) for e in errors] == [("cran.all:28", "document 4 has neither title nor text")]
+
+
+def test_trec(tmp_path: Path) -> None:
+    (tmp_path / "fr94").write_text(
+        "<DOC>\n<DOCNO> FT-1 </DOCNO>\n<HEADLINE>\n A <b>leek</b>\n</HEADLINE>\n<DATE>today</DATE>\n"
+        "<TEXT>\nCut it.\n<P>Stir\n</TEXT>\n<TEXT>Eat it.</TEXT>\n</DOC>\n"
+        "<doc>\n<DOCNO>FT-2</DOCNO>\nno tags\n</doc>\n<DOC>\n<TEXT>x</TEXT>\n</DOC>\n<DOC>\n<DOCNO>FT-3</DOCNO>\n"
+    )
+    documents, errors = read(tmp_path / "fr94", tmp_path / "out")
+    assert documents == [("FT-1", "A leek", "Cut it. Stir Eat it."), ("FT-2", None, "no tags")]
+    assert [(e["item"], e["reason"]) for e in errors] == [
+        ("fr94:17", "a document without <DOCNO>"),
+        ("fr94:20", "not closed at the end of the file"),
+    ]
+
+
+def test_json_lines_by_several_names(tmp_path: Path) -> None:
+    rows: list[object] = [
+        {"_id": "a", "title": "Leek", "text": "cut  it"},
+        {"id": 7, "contents": "stir"},
+        {"docid": "c"},
+        {"text": "no id"},
+        {"id": "a", "text": "again"},
+        ["no object"],
+    ]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + "oops\n")
+    documents, errors = read(tmp_path / "docs.jsonl", tmp_path / "out")
+    assert documents == [("a", "Leek", "cut it"), ("7", None, "stir")]
+    assert [e["item"] for e in errors] == [f"docs.jsonl:{n}" for n in (3, 4, 5, 6, 7)]
+    assert errors[0]["reason"].startswith("has no column with a text")
+    assert errors[2]["reason"] == "document a a second time"
+
+
+@pytest.mark.parametrize(
+    ("line", "document"),
+    [
+        ("7\tcut the leek", ("7", None, "cut the leek")),
+        ("D7\tLeek\tcut it", ("D7", "Leek", "cut it")),
+        ("D7\thttp://a.b\tLeek\tcut it", ("D7", "Leek", "cut it")),
+    ],
+)
+def test_tsv_without_header(tmp_path: Path, line: str, document: tuple) -> None:
+    (tmp_path / "collection.tsv").write_text(f"{line}\nbroken\n")
+    documents, errors = read(tmp_path / "collection.tsv", tmp_path / "out")
+    assert documents == [document]
+    assert errors[0]["item"] == "collection.tsv:2"
+
+
+def test_top1000_has_a_document_once_whatever_the_queries(tmp_path: Path) -> None:
+    (tmp_path / "top1000.dev").write_text("1\t7\tq one\tleek\n2\t7\tq two\tleek\n1\t8\tq one\tsoup\n1\t9\tno passage\n")
+    documents, errors = read(tmp_path / "top1000.dev", tmp_path / "out")
+    assert documents == [("7", None, "leek"), ("8", None, "soup")]
+    assert [(e["item"], e["reason"]) for e in errors] == [
+        ("top1000.dev:4", "3 columns instead of 4 (query_id, doc_id, query, text)")
+    ]
+
+
+def test_a_folder_of_files_of_several_formats(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_collection(tmp_path / "in").joinpath("cran.qry").unlink()
+    (tmp_path / "in/cranqrel").unlink()
+    (tmp_path / "in/more.jsonl").write_text('{"id": "x", "text": "y"}\n')
+    documents, _ = read(tmp_path / "in", tmp_path / "out")
+    assert [d[0] for d in documents] == ["1", "2", "3", "5", "6", "x"]
+
+
+def test_what_is_no_collection_is_said_at_plan_time(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("just text\n")
+    with pytest.raises(UserError, match=r"a\.txt: its first line is none of a collection"):
+        ReadDocuments(documents=str(tmp_path / "a.txt")).fingerprint()
+    with pytest.raises(UserError, match="no such file"):
+        ReadDocuments(documents=str(tmp_path / "none")).fingerprint()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import Artifact, LocalExecutor, UserError
+from pipeline.graph import make
+from stages.text.retrieval.read_qrels import ReadQrels
+from tests.case import artifact as written
+from tests.stages.text.retrieval.tiny_collection import write_collection
+
+
+def read(text: str | Path, folder: Path, known: tuple[str, ...] = (), **fields: str) -> tuple[list[tuple], list[dict]]:
+    path = text if isinstance(text, Path) else folder / "qrels"
+    if isinstance(text, str):
+        path.write_text(text)
+    inputs = {"queries": written(folder / "queries", pa.table({"query_id": known}), parts=1)} if known else {}
+    artifact = Artifact(folder / "out", "qrels")
+    make(ReadQrels(qrels=str(path), **fields), inputs, artifact, LocalExecutor(max_error_rate=1))  # type: ignore[arg-type]
+    errors = artifact.errors()
+    return [tuple(r.values()) for r in artifact.read().to_pylist()], errors.to_pylist() if errors else []
+
+
+def test_a_row_of_an_unknown_query_is_one_error_row(tmp_path: Path) -> None:
+    """Cleverdon's 1 is a complete answer, so the highest grade; -1 is not relevant."""
+    path = write_collection(tmp_path / "in") / "cranqrel"
+    rows, errors = read(path, tmp_path, known=("1", "2", "3", "4"), scale="cleverdon")
+    assert rows == [("1", "1", 4), ("1", "2", 2), ("1", "3", 0), ("2", "5", 3), ("2", "2", 3), ("3", "3", 4)]
+    assert [e["item"] for e in errors] == ["cranqrel:7"]
+    assert errors[0]["reason"].startswith("query 9 is not among the queries")
+
+
+def test_without_queries_every_judgement_counts(tmp_path: Path) -> None:
+    rows, errors = read("1 0 a 1\n2\t0\tb\t2\n", tmp_path)
+    assert (rows, errors) == ([("1", "a", 1), ("2", "b", 2)], [])
+
+
+@pytest.mark.parametrize(("scale", "grades"), [("rising", [3, 0, 0]), ("binary", [1, 0, 0]), ("cleverdon", [2, 0, 0])])
+def test_scales(tmp_path: Path, scale: str, grades: list[int]) -> None:
+    assert [g for _, _, g in read("1 0 a 3\n1 0 b 0\n1 0 c -1\n", tmp_path, scale=scale)[0]] == grades
+
+
+def test_a_header_and_bad_rows(tmp_path: Path) -> None:
+    text = "query-id\tcorpus-id\tscore\nq1\ta\t1\nq1\ta\t0\nq1\tb\tx\nq1\tc\nq2\tc\t1\n"
+    rows, errors = read(text, tmp_path)
+    assert rows == [("q1", "a", 1), ("q2", "c", 1)]
+    assert [(e["item"], e["reason"]) for e in errors] == [
+        ("qrels:3", "document a is judged for query q1 a second time"),
+        ("qrels:4", "the grade is 'x', not a whole number"),
+        ("qrels:5", "2 columns instead of 3 (query_id, doc_id, grade)"),
+    ]
+
+
+def test_another_file_is_refused_at_plan_time(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one\n")
+    with pytest.raises(UserError, match="its first line has 1 columns"):
+        ReadQrels(qrels=str(tmp_path / "a")).fingerprint()
+    with pytest.raises(UserError, match="no such file"):
+        ReadQrels(qrels=str(tmp_path / "b")).fingerprint()

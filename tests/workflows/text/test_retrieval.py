@@ -1,0 +1,177 @@
+"""The two recipes of retrieval: their real graphs on small files and a tiny encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline import Artifact, Graph, LocalExecutor, Store, UserError, run
+from stages.predict import predict_file
+from stages.text.retrieval.rank_documents import RUN_FILE
+from stages.text.retrieval.run_file import write_run_file
+from stages.text.retrieval.sample_pairs import SamplePairs
+from tests.models.small_encoders import save_encoder
+from tests.stages.text.retrieval.tiny_collection import write_collection
+from workflows.text import rerank, sentence_evidence
+from workflows.text.retrieval import Collection, report
+
+DISHES = ("leek", "onion", "bread", "pasta", "rice", "bean")
+COOKS = ("stir", "cut")
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("encoder")
+    save_encoder(folder)
+    return str(folder)
+
+
+def cranfield(folder: Path) -> Collection:
+    if not folder.joinpath("cran.all").is_file():
+        write_collection(folder)
+    files = {name: str(folder / file) for name, file in (("documents", "cran.all"), ("queries", "cran.qry"))}
+    return Collection(**files, qrels=str(folder / "cranqrel"), folds=2, numbering="position", scale="cleverdon")
+
+
+def shortened(g: Graph, **fields: object) -> Graph:
+    for name, node in g.items():
+        if name.startswith("train"):
+            g[name] = replace(node, stage=replace(node.stage, precision="float32", **fields))
+    return g
+
+
+class TestMsMarco:
+    """Triples, candidates and judgements as MS MARCO has them: the passage that names the query's dish is relevant."""
+
+    @pytest.fixture(scope="class")
+    def artifacts(self, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Artifact]:
+        folder = tmp_path_factory.mktemp("marco")
+        triples = [
+            f"{dish}\t{cook} the {dish}\t{cook} the {other}"
+            for dish in DISHES
+            for other in DISHES
+            for cook in COOKS
+            if other != dish
+        ]
+        (folder / "triples.tsv").write_text("\n".join([*triples, "leek\tonly one"]) + "\n")
+        candidates = [(q, p) for p in range(len(DISHES)) for q in range(len(DISHES))]
+        (folder / "top1000.dev").write_text(
+            "".join(f"{q}\t{100 + p}\t{DISHES[q]}\tnow stir the {DISHES[p]}\n" for q, p in candidates)
+        )
+        judged = [(q, 100 + q) for q in range(len(DISHES))] + [(77, 100), (88, 101)]
+        (folder / "qrels.tsv").write_text("".join(f"{q}\t0\t{p}\t1\n" for q, p in judged))
+        top1000 = str(folder / "top1000.dev")
+        files = {"documents": top1000, "queries": top1000, "run_file": top1000, "qrels": str(folder / "qrels.tsv")}
+        g = rerank.graph(
+            Collection(**files, folds=1, complete=False),
+            triples=str(folder / "triples.tsv"),
+            preset="collection",
+            encoder=encoder,
+        )
+        shortened(g, steps=4)
+        return run(g, Store(folder / "store"), LocalExecutor())
+
+    def test_a_triple_with_a_missing_column_is_one_error_row(self, artifacts: Mapping[str, Artifact]) -> None:
+        errors = artifacts["pairs"].errors()
+        assert errors is not None
+        assert errors["item"].to_pylist() == [f"triples.tsv:{len(DISHES) * (len(DISHES) - 1) * len(COOKS) + 1}"]
+        assert artifacts["pairs"].rows() == 2 * len(DISHES) * (len(DISHES) - 1) * len(COOKS)
+
+    def test_all_candidates_are_ranked_and_all_judged_queries_count(self, artifacts: Mapping[str, Artifact]) -> None:
+        manifest = artifacts["evaluate"].manifest
+        assert artifacts["ranking"].rows() == len(DISHES) ** 2
+        assert (manifest["queries"], manifest["queries_not_in_run"]) == (len(DISHES) + 2, 2)
+        assert manifest["metrics"]["MRR@10"] <= len(DISHES) / (len(DISHES) + 2)
+        assert "evaluate-first" not in artifacts
+        assert len((artifacts["ranking"].path / RUN_FILE).read_text().splitlines()) == len(DISHES) ** 2
+
+    def test_new_pairs_are_judged(self, artifacts: Mapping[str, Artifact], tmp_path: Path) -> None:
+        rows = [{"query": "leek", "text": "cut the leek"}, {"query": "leek", "text": " "}]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        predict_file(artifacts["train"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
+        first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+        assert first["text"] == "cut the leek"
+        assert 0 <= first["probability"] <= 1
+        assert "has no wordpiece" in second["error"]
+
+
+class TestFolds:
+    @pytest.fixture(scope="class")
+    def artifacts(self, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Artifact]:
+        folder = tmp_path_factory.mktemp("cranfield")
+        g = sentence_evidence.graph(cranfield(folder), encoder=encoder, sample=SamplePairs(negatives=1))
+        return run(shortened(g, steps=2), Store(folder / "store"), LocalExecutor())
+
+    def test_bad_rows_are_one_error_row_each(self, artifacts: Mapping[str, Artifact]) -> None:
+        found = {
+            name: errors["item"].to_pylist() for name, a in artifacts.items() if (errors := a.errors()) is not None
+        }
+        assert found == {
+            "documents": ["cran.all:28"],
+            "sentences": ["6"],
+            "qrels": ["cranqrel:7"],
+            "run": ["4"],
+        }
+
+    def test_a_query_is_ranked_by_the_model_that_was_not_trained_on_it(self, artifacts: Mapping[str, Artifact]) -> None:
+        folds = dict(zip(*artifacts["queries"].read(["query_id", "fold"]).to_pydict().values(), strict=True))
+        for fold in range(2):
+            trained = set(artifacts[f"pairs-{fold}"].read()["query_id"].to_pylist())
+            scored = set(artifacts[f"scores-{fold}"].read()["query_id"].to_pylist())
+            assert {folds[q] for q in scored} <= {fold}
+            assert {folds[q] for q in trained} <= {1 - fold}
+
+    def test_both_rankings_are_measured_on_all_judged_queries(
+        self, artifacts: Mapping[str, Artifact], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first, last = (artifacts[name].manifest for name in ("evaluate-first", "evaluate"))
+        assert first["queries"] == last["queries"] == 3
+        assert first["metrics"]["AP@1000"] > 0.9
+        assert {w["fold"] for w in artifacts["ranking"].manifest["weights"]} == {0, 1}
+        report(artifacts)
+        assert "first stage" in capsys.readouterr().err
+
+    def test_another_run_of_weights_does_not_score_again(self, artifacts: Mapping[str, Artifact]) -> None:
+        folder = artifacts["documents"].path.parents[1]
+        ranking = replace(sentence_evidence.RANKING, faithful=True)
+        g = sentence_evidence.graph(
+            cranfield(folder),
+            encoder=str(artifacts["encoder"].manifest["encoder"]["name"]),
+            sample=SamplePairs(negatives=1),
+            ranking=ranking,
+        )
+        again = run(shortened(g, steps=2), Store(folder / "store"), LocalExecutor())
+        assert again["scores-0"].path == artifacts["scores-0"].path
+        assert again["ranking"].path != artifacts["ranking"].path
+
+
+def test_pairs_of_short_texts_make_one_model_for_all_folds(encoder: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("query\ttext\tlabel\nleek\tcut the leek\t1\nleek\tbake bread\t0\n")
+    collection = cranfield(tmp_path / "cran")
+    pairs = str(tmp_path / "pairs.tsv")
+    store = Store(tmp_path / "store")
+    first = rerank.graph(collection, triples=pairs, preset="collection", encoder=encoder)
+    bm25 = run(first, store, LocalExecutor(), only=["evaluate-first"])
+    write_run_file(tmp_path / "bm25.run", bm25["run"].read(), "bm25")
+    brought = replace(collection, run_file=str(tmp_path / "bm25.run"))
+    artifacts = run(
+        shortened(sentence_evidence.graph(brought, pairs=pairs, encoder=encoder), steps=1), store, LocalExecutor()
+    )
+    figures = [a["evaluate-first"].manifest["metrics"] for a in (bm25, artifacts)]
+    assert figures[0] == figures[1]
+    assert artifacts["ranking"].rows() == bm25["run"].rows()
+    assert "train-0" not in artifacts
+
+
+def test_questions_as_pairs(encoder: str, tmp_path: Path) -> None:
+    g = sentence_evidence.graph(cranfield(tmp_path), pairs="train.json", encoder=encoder)
+    assert g["pairs"].inputs == {"questions": "questions"}
+
+
+def test_folds_without_others_are_refused(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give training pairs, or 2 folds or more"):
+        rerank.graph(replace(cranfield(tmp_path), folds=1), encoder=encoder)
