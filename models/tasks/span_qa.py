@@ -94,18 +94,13 @@ class SpanQA(Task):
     # ------------------------------------------------------------------------------------------- examples
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-        question = tokenizer(row["question"], add_special_tokens=False, split_special_tokens=True, verbose=False)
-        if not question["input_ids"]:
-            raise ValueError("the question is empty")
-        head = [tokenizer.cls_token_id, *question["input_ids"][: self.max_question], tokenizer.sep_token_id]
-        ids, offsets = _pieces(tokenizer, row["context"])
-        if not len(ids):
-            raise ValueError("the context is empty")
+        (asked, _), (ids, offsets) = (_pieces(tokenizer, _text(row, name)) for name in ("question", "context"))
+        head = [tokenizer.cls_token_id, *asked[: self.max_question], tokenizer.sep_token_id]
         if self.max_tokens - len(head) < 2:
             raise ValueError(f"max_tokens is {self.max_tokens}, which leaves no room beside a question of {len(head)}")
-        target = self._target(row, offsets)
+        answers = row.get("answers") if row.get("split") else None  # a new row's are not looked at
+        target = self._target(row, offsets) if row.get("split") else None
         windows = cut_windows(len(ids), self.max_tokens - len(head) - 1, self.stride)
-        answers = row.get("answers")
         examples = []
         for number, (window, judged) in enumerate(zip(windows, judged_pieces(windows), strict=True)):
             here = target is not None and window.start <= target.start and target.end <= window.end
@@ -224,7 +219,7 @@ class SpanQA(Task):
     # ------------------------------------------------------------------------------------------- figures
 
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
-        """Exact match and F1 by SQuAD's rule, of version 2 where ``unanswerable``; rows without answers do not count."""
+        """Exact match and F1 by SQuAD's rule, of version 2 where ``unanswerable``. Unlabelled rows do not count."""
         return squad.figures(_scored(rows), self._threshold if self.unanswerable else None)
 
     def tune(self, rows: Iterable[Row]) -> Self:
@@ -235,13 +230,22 @@ class SpanQA(Task):
         return replace(self, null_threshold=threshold)
 
 
-@lru_cache(maxsize=4)
-def _pieces(tokenizer: PreTrainedTokenizerBase, context: str) -> tuple[np.ndarray, np.ndarray]:
-    """Ids [n] and offsets [n, 2] of a context's pieces. Kept for a while: a paragraph has several questions."""
+def _text(row: Row, name: str) -> str:
+    text = row[name]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"the {name} is empty")
+    return text
+
+
+@lru_cache(maxsize=8)
+def _pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ids [n] and offsets [n, 2] of a text's pieces. Kept for a while: a paragraph has several questions."""
     encoded = tokenizer(
-        context, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+        text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
     )
     offsets = np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2)
+    if not len(offsets):
+        raise ValueError(f"the text {text[:20]!a} becomes no wordpiece")
     return np.array(encoded["input_ids"], np.int32), offsets
 
 

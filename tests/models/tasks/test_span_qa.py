@@ -87,6 +87,8 @@ def test_a_question_is_cut_and_special_tokens_in_texts_are_text(tokenizer: PreTr
     [
         ({"question": " "}, "the question is empty"),
         ({"context": "\n"}, "the context is empty"),
+        ({"context": None}, "the context is empty"),
+        ({"context": "\u200b"}, "becomes no wordpiece"),
         ({"answers": None}, "the answers are missing"),
         ({"answers": []}, "set the task's field unanswerable"),
         ({"answers": [{"text": "soup", "start": 3}]}, "'soup' is not at character 3"),
@@ -99,8 +101,9 @@ def test_rows_that_are_refused(changes: dict[str, Any], message: str, tokenizer:
 
 
 def test_a_new_question_needs_no_more_than_itself_and_its_context(tokenizer: PreTrainedTokenizerBase) -> None:
-    (example,) = SpanQA().encode({"question": "now", "context": "stir"}, tokenizer)
-    assert example["answers"] is None
+    for more in ({}, {"answers": ["as anybody keeps them"]}):
+        (example,) = SpanQA().encode({"question": "now", "context": "stir", **more}, tokenizer)
+        assert example["answers"] is None
 
 
 # ------------------------------------------------------------------------------------------- loss and answers
