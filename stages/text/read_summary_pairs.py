@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ FILES_PER_PART = 500
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSummaryPairs(Stage):
-    """Read articles and their summaries, a sentence a line, from files of the same names in two folders.
+    """Read articles and their summaries from files of the same names in two folders.
 
     A pair below a sub-folder called train, dev or test belongs to that split.
 
@@ -35,7 +35,11 @@ class ReadSummaryPairs(Stage):
     """Folder with a file of the same path for every article."""
     headline: bool = False
     """The first line of an article is its headline, which is no sentence of it."""
-    split: str = "train"
+    lines: Literal["sentences", "paragraphs"] = "sentences"
+    """What a line of a file is; paragraphs are cut into sentences by Wikimedia's sentencex."""
+    language: str = "en"
+    """The language whose sentences they are."""
+    split: Literal["train", "dev", "test"] = "train"
     """The split of pairs that lie below none of that name."""
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
@@ -63,16 +67,23 @@ class PairReader:
         name = Path(item["name"][0].as_py())
         if not (Path(self.stage.summaries) / name).is_file():
             raise ValueError(f"{Path(self.stage.summaries) / name}: no such file; an article needs its summary there")
-        sentences = read_lines(Path(self.stage.articles) / name)[int(self.stage.headline) :]
+        sentences = self._sentences(read_lines(Path(self.stage.articles) / name)[int(self.stage.headline) :])
         if not sentences:
             raise ValueError(f"{Path(self.stage.articles) / name}: a document without sentences")
         row: dict[str, Any] = {
             "id": name.with_suffix("").as_posix(),
             "sentences": sentences,
-            "summary": read_lines(Path(self.stage.summaries) / name),
+            "summary": self._sentences(read_lines(Path(self.stage.summaries) / name)),
             "split": next((part for part in name.parts[:-1] if part in SPLITS), self.stage.split),
         }
         return pa.Table.from_pylist([row], SUMMARY_ROWS)
+
+    def _sentences(self, lines: list[str]) -> list[str]:
+        if self.stage.lines == "sentences":
+            return lines
+        import sentencex
+
+        return [s.strip() for line in lines for s in sentencex.segment(self.stage.language, line) if s.strip()]
 
 
 def read_lines(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 from rich.table import Table
 
@@ -36,6 +37,7 @@ def graph(
     articles: str | None = None,
     summaries: str | None = None,
     headline: bool = False,
+    lines: Literal["sentences", "paragraphs"] = "sentences",
     folds: int = 0,
     encoder: str = "google-bert/bert-base-uncased",
     seeds: int = 1,
@@ -47,9 +49,10 @@ def graph(
 
     Args:
         shards: nlpyang/BertSum's JSON shards: a folder, or a glob.
-        articles: Instead of shards a folder of text files, a sentence a line.
+        articles: Instead of shards a folder of text files.
         summaries: Folder with a file of the same name for every article.
         headline: Whether the first line of an article is its headline, which is no sentence of it.
+        lines: What a line of those files is; paragraphs are cut into sentences.
         folds: Test every document, each on a model trained on the others, in so many folds; 0 keeps the splits read.
         encoder: BERT-type encoder: a name on the hub or a directory.
         seeds: Training runs, of which the table shows mean and spread.
@@ -59,7 +62,7 @@ def graph(
     if shards and not articles:
         g.add("rows", ReadSummaryShards(shards=shards))
     elif articles and summaries and not shards:
-        g.add("rows", ReadSummaryPairs(articles=articles, summaries=summaries, headline=headline))
+        g.add("rows", ReadSummaryPairs(articles=articles, summaries=summaries, headline=headline, lines=lines))
     else:
         raise UserError("give either --shards or both --articles and --summaries")
     if not folds:

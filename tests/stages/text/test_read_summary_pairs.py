@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_files_of_one_name_are_a_pair(tmp_path: Path) -> None:
     ]
     (other,) = [r for r in read(stage(tmp_path), tmp_path / "whole").read().to_pylist() if r["id"] == "test/2"]
     assert other["sentences"] == ["Dogs", "A dog barked."]
+
+
+def test_paragraphs_are_cut_into_sentences(tmp_path: Path) -> None:
+    write(tmp_path / "articles", a="The U.S. firm won. It cost $3.5m.\nThat was all.")
+    write(tmp_path / "summaries", a="It won.")
+    rows = read(replace(stage(tmp_path), lines="paragraphs"), tmp_path / "out").read().to_pylist()
+    assert rows[0]["sentences"] == ["The U.S. firm won.", "It cost $3.5m.", "That was all."]
 
 
 def test_a_missing_summary_an_empty_article_and_bytes_that_are_no_text_are_error_rows(tmp_path: Path) -> None:
