@@ -37,7 +37,7 @@ class ReadNaturalQuestions(Stage):
     """Pages to choose thresholds by."""
     test: str | None = None
     """Pages to judge by."""
-    part_mib: int = 64
+    part_mib: int = 16
     """MiB of a file, as it is on disk, that become a part: what a worker holds in memory, unpacked."""
 
     def __post_init__(self) -> None:
