@@ -2,28 +2,36 @@
 
 Paper    Sun et al. 2019, arXiv 1904.01766
 Command  make demo, or videobert run demo --workers 2
-Cost     a few minutes on two cores
-Expect   object top-1 far above chance and above the language prior
+Cost     under six minutes on two cores
+Expect   on pairs seen in training: object top-1 above 90 %, verb above 60 %; language prior near chance
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from models.tasks import VideoText
 from pipeline import Artifact, Graph
 from pipeline.progress import say
-from stages.train import Train
+from stages.video.fit_codebook import FitCodebook
 from stages.video.render_kitchen import RenderKitchen
 from workflows import kitchen, videobert
 
-KITCHEN = RenderKitchen(train=24, dev=2, test=6, scenes=5)
-TRAIN = Train(task=VideoText(), steps=150, global_batch_size=48, learning_rate=3e-4)
+KITCHEN = RenderKitchen(
+    train=36,
+    dev=2,
+    test=8,
+    scenes=5,
+    verbs=("cut", "pour", "stir"),
+    objects=("carrot", "lemon", "plum", "tomato"),
+    held_out=2,
+)
+TRAIN = replace(kitchen.TRAIN, steps=300)
 
 
 def graph() -> Graph:
     """A small kitchen. Each stage's artifact lies in the store: videobert show DIR tells what is in it."""
-    return kitchen.graph(KITCHEN, TRAIN)
+    return kitchen.graph(KITCHEN, TRAIN, codebook=FitCodebook(unit_length=True, min_points=36))
 
 
 def report(artifacts: Mapping[str, Artifact]) -> None:

@@ -19,13 +19,18 @@ from workflows.videobert import learn, report
 
 __all__ = ["graph", "report"]
 
+TASK = VideoText(concatenate=0.0, joint_share=0.8, mask_probability=0.3)
+"""Scenes are short and few: each is shown by itself, mostly jointly, and more of it hidden than of the paper's."""
+TRAIN = Train(task=TASK, steps=900, global_batch_size=64, learning_rate=4e-4)
+
 
 def graph(
     kitchen: RenderKitchen = RenderKitchen(),
-    train: Train = Train(task=VideoText(), steps=600, global_batch_size=64, learning_rate=2e-4),
+    train: Train = TRAIN,
     weights: str = "random:0",
     encoder: str | None = None,
     texts: str | None = None,
+    codebook: FitCodebook = FitCodebook(unit_length=True),
 ) -> Graph:
     """Render the kitchen, then everything that VideoBERT does with videos.
 
@@ -35,6 +40,7 @@ def graph(
         weights: S3D's. Random ones do for shapes, colours and large motions, and need no download.
         encoder: BERT-type encoder; by default the small BERT that a package registry carries (extra "demo").
         texts: Plain-text files, a sentence a line, that join the text-only regime.
+        codebook: The visual words, of directions: features of a random network differ in length more than in those.
     """
     try:
         encoder = encoder or small_bert()
@@ -43,7 +49,5 @@ def graph(
     g = Graph()
     g.add("kitchen", kitchen)
     g.add("videos", ReadVideos(videos="videos"), folder="kitchen")
-    # The features of a random network differ in length more than in direction.
-    codebook = FitCodebook(unit_length=True)
     inside = {"labels": "labels.csv", "split_file": "split.csv", "folder": "kitchen"}
     return learn(g, train, weights, encoder, codebook=codebook, texts=texts, **inside)

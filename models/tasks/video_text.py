@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
+from models.masking import mask_words
 from models.tasks.task import Batch, Examples, Row, Task, pad
 from models.vocabulary import Vocabulary
 
@@ -111,7 +112,13 @@ class VideoText(Task):
         drawn = lay_out(text, visual, vocabulary)
         drawn |= {"regime": regime, "aligned": aligned}
         if regime != JOINT or self.mask_joint:
-            self._mask(drawn, rng, vocabulary)
+            drawn["positions"], drawn["targets"] = mask_words(
+                drawn["input_ids"],
+                np.flatnonzero(drawn["maskable"]),
+                self.mask_probability,
+                rng,
+                vocabulary,
+            )
         else:
             drawn |= {"positions": np.zeros(0, np.int64), "targets": np.zeros(0, np.int64)}
         return drawn
@@ -159,21 +166,6 @@ class VideoText(Task):
     def _visual(self, visual: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         step = int(rng.integers(1, min(self.max_step, len(visual)) + 1))
         return stretch(visual[int(rng.integers(step)) :: step], self.max_visual, rng)
-
-    def _mask(self, drawn: dict[str, Any], rng: np.random.Generator, vocabulary: Vocabulary) -> None:
-        """Hide words as BERT does, visual words alike; a random word is one of the same kind."""
-        ids = drawn["input_ids"]
-        candidates = np.flatnonzero(drawn["maskable"])
-        n = max(1, round(self.mask_probability * len(candidates)))
-        positions = np.sort(rng.permutation(candidates)[:n])
-        drawn["targets"] = targets = ids[positions]
-        drawn["positions"] = positions
-        fate = rng.random(n)
-        visual = targets >= vocabulary.first_visual
-        low = np.where(visual, vocabulary.first_visual, 0)
-        high = np.where(visual, vocabulary.first_visual + vocabulary.n_visual, vocabulary.n_text)
-        random = rng.integers(low, high)
-        ids[positions] = np.where(fate < 0.8, vocabulary.mask, np.where(fate < 0.9, random, targets))
 
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
         """Pads. ``labels`` holds of masked words ``position`` (in the flattened batch), ``target`` and ``term``, and of

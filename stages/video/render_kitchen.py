@@ -60,7 +60,7 @@ class RenderKitchen(Stage):
     verbs: tuple[str, ...] = tuple(ACTIONS)
     """The actions shown: cut, stir, pour, fry, peel, wash or some of them."""
     objects: tuple[str, ...] = tuple(INGREDIENTS)
-    """The ingredients shown: tomato, carrot, cucumber, lemon, mushroom, onion, potato, plum or some of them."""
+    """The ingredients shown: tomato, carrot, pepper, lemon, mushroom, onion, potato, plum or some of them."""
     held_out: int = 8
     """Pairs of verb and object that no training or development video shows."""
     sound: bool = False

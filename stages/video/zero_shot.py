@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from stages.video.labelled_segments import LabelledSegment, labelled_segments
 
 KINDS = ("verb", "object")
 SUPERVISED = "S3D, supervised"
+SUPERVISED_WORDS = "visual words, supervised"
 CHANCE = "chance"
 START = "BERT at the start, no video"
 PRIOR = "VideoBERT, no video (language prior)"
@@ -36,10 +37,10 @@ class ZeroShot(Stage):
     Out  method, video_id, start_s, end_s, verb, object, unseen_pair bool, verb_ranked, object_ranked list<string>:
          every label, the likeliest first; scores.md, the table
 
-    A label's score is the mean log-probability of its wordpieces, at as many masks. The methods: a logistic regression
-    on the mean S3D feature of the training videos' segments (supervised: the reference above), chance, the starting
-    BERT and the trained model without video, the trained model with it. Pairs of verb and object that no training
-    video shows are counted apart.
+    A label's score is the mean log-probability of its wordpieces, at as many masks. The methods: logistic regressions
+    on the training videos' segments, of the mean S3D feature (the reference above) and of the counts of visual words
+    (what the codebook has kept of it), chance, the starting BERT and the trained model without video, the trained
+    model with it. Pairs of verb and object that no training video shows are counted apart.
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -90,7 +91,10 @@ class ZeroShot(Stage):
             "verb": sorted(set(self.verbs) or {s.verb for s in segments}),
             "object": sorted(set(self.objects) or {s.object for s in segments}),
         }
-        scores = {SUPERVISED: supervised(train, test, labels)} if train else {}
+        scores: dict[str, dict[str, np.ndarray]] = {}
+        if train:
+            scores[SUPERVISED] = supervised(train, test, labels, features)
+            scores[SUPERVISED_WORDS] = supervised(train, test, labels, word_counts)
         start = TemplateScorer(Inference(inputs["start"].path, self.task, trained=False), self.template)
         trained = TemplateScorer(Inference(inputs["model"].path, self.task), self.template)
         blind = [np.zeros(0, np.uint16)]
@@ -172,15 +176,31 @@ class TemplateScorer:
         return scores
 
 
+def features(segments: Sequence[LabelledSegment]) -> np.ndarray:
+    """Mean features [segments, width]."""
+    return np.stack([s.feature for s in segments if s.feature is not None])
+
+
+def word_counts(segments: Sequence[LabelledSegment]) -> np.ndarray:
+    """How often each visual word of theirs occurs in a segment: float64 [segments, words]."""
+    words, columns = np.unique(np.concatenate([s.tokens for s in segments]), return_inverse=True)
+    counts = np.zeros((len(segments), len(words)))
+    np.add.at(counts, (np.repeat(np.arange(len(segments)), [len(s.tokens) for s in segments]), columns), 1)
+    return counts
+
+
 def supervised(
-    train: Sequence[LabelledSegment], test: Sequence[LabelledSegment], labels: Mapping[str, Sequence[str]]
+    train: Sequence[LabelledSegment],
+    test: Sequence[LabelledSegment],
+    labels: Mapping[str, Sequence[str]],
+    inputs: Callable[[Sequence[LabelledSegment]], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Scores [test, labels] by kind of a logistic regression on standardised mean features."""
+    """Scores [test, labels] by kind of a logistic regression on standardised ``inputs``, a row a segment."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    x_train, x_test = (np.stack([s.feature for s in part if s.feature is not None]) for part in (train, test))
+    x_train, x_test = np.split(inputs([*train, *test]), [len(train)])
     scores = {}
     for kind, names in labels.items():
         scores[kind] = np.full((len(test), len(names)), -np.inf)
@@ -189,7 +209,8 @@ def supervised(
             classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1)).fit(x_train, y_train)
             known = [i for i, name in enumerate(names) if name in classifier.classes_]
             columns = [list(classifier.classes_).index(names[i]) for i in known]
-            scores[kind][:, known] = classifier.predict_log_proba(x_test)[:, columns]
+            probability = classifier.predict_proba(x_test)[:, columns]
+            scores[kind][:, known] = np.log(probability.clip(np.finfo(float).tiny))
     return scores
 
 
@@ -210,7 +231,7 @@ def score_table(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Sequence
         if methods:
             chance = {f"{kind}_top{k}": min(1.0, k / len(labels[kind])) for kind in KINDS for k in (1, 5)}
             table.append({"pairs": pairs, "method": CHANCE, "segments": len(wanted) // len(methods), **chance})
-    order = [SUPERVISED, CHANCE, START, PRIOR, CROSS_MODAL]
+    order = [SUPERVISED, SUPERVISED_WORDS, CHANCE, START, PRIOR, CROSS_MODAL]
     return sorted(table, key=lambda e: (("all", "seen", "unseen").index(e["pairs"]), order.index(e["method"])))
 
 

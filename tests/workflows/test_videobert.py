@@ -31,6 +31,7 @@ def test_from_video_files_to_zero_shot_scores(untouched: Path) -> None:
     methods = {row["method"] for row in artifact(untouched, "ZeroShot").manifest["scores"]}
     assert methods == {
         "S3D, supervised",
+        "visual words, supervised",
         "chance",
         "BERT at the start, no video",
         "VideoBERT, no video (language prior)",

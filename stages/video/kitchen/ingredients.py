@@ -68,7 +68,7 @@ def _carrot(skin: Colour) -> Shapes:
     return [(body, skin), *leaves, *rings]
 
 
-def _cucumber(skin: Colour) -> Shapes:
+def _pepper(skin: Colour) -> Shapes:
     body = np.concatenate(
         [arc(0.4, 0.44, np.pi / 2, 3 * np.pi / 2, (-1.1, 0)), arc(0.4, 0.44, -np.pi / 2, np.pi / 2, (1.1, 0))]
     )
@@ -146,7 +146,7 @@ def _plum(skin: Colour) -> Shapes:
 INGREDIENTS: dict[str, tuple[Colour, Colour, Callable[[Colour], Shapes]]] = {
     "tomato": ((216, 40, 32), (246, 120, 96), _tomato),
     "carrot": ((244, 128, 22), (255, 176, 84), _carrot),
-    "cucumber": ((30, 112, 44), (190, 228, 150), _cucumber),
+    "pepper": ((30, 112, 44), (190, 228, 150), _pepper),
     "lemon": ((252, 222, 36), (255, 246, 160), _lemon),
     "mushroom": ((226, 206, 184), (246, 236, 222), _mushroom),
     "onion": ((176, 46, 122), (244, 206, 232), _onion),

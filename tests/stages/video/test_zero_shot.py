@@ -15,7 +15,17 @@ from pipeline.store import write_json, write_part
 from stages.inference import Inference
 from stages.train import Train
 from stages.video.labelled_segments import features_of, labelled_segments
-from stages.video.zero_shot import CHANCE, CROSS_MODAL, PRIOR, START, SUPERVISED, TemplateScorer, ZeroShot, score_table
+from stages.video.zero_shot import (
+    CHANCE,
+    CROSS_MODAL,
+    PRIOR,
+    START,
+    SUPERVISED,
+    SUPERVISED_WORDS,
+    TemplateScorer,
+    ZeroShot,
+    score_table,
+)
 from tests.stages.tiny_world import examples, extended_bert
 
 TASK = VideoText()
@@ -131,7 +141,7 @@ def test_scores_of_all_methods_on_seen_and_unseen_pairs(models: dict[str, Artifa
     make(ZeroShot(task=TASK, template=TEMPLATE), inputs, out, LocalExecutor())
     table = {(r["pairs"], r["method"]): r for r in out.manifest["scores"]}
     assert {p for p, _ in table} == {"all", "seen", "unseen"}
-    assert [m for p, m in table if p == "all"] == [SUPERVISED, CHANCE, START, PRIOR, CROSS_MODAL]
+    assert [m for p, m in table if p == "all"] == [SUPERVISED, SUPERVISED_WORDS, CHANCE, START, PRIOR, CROSS_MODAL]
     assert table["all", SUPERVISED]["verb_top1"] == 1.0  # the features tell the verbs apart
     assert table["all", CHANCE]["object_top1"] == pytest.approx(1 / 3)
     assert table["all", CHANCE]["object_top5"] == 1.0

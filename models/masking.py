@@ -1,0 +1,31 @@
+"""BERT's masking: which words are hidden, and what stands in their place (Devlin et al. 2019, section 3.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.vocabulary import Vocabulary
+
+
+def mask_words(
+    ids: np.ndarray,
+    candidates: np.ndarray,
+    probability: float,
+    rng: np.random.Generator,
+    vocabulary: Vocabulary,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hide some of ``ids`` [L] in place; returns the positions, ascending, and what stood there, both [n].
+
+    A ``probability`` of the positions ``candidates`` is taken, one at least: 80 % become [MASK], 10 % a random word,
+    10 % stay. Visual words are treated alike; a random word is one of the same kind.
+    """
+    n = max(1, round(probability * len(candidates)))
+    positions = np.sort(rng.permutation(candidates)[:n])
+    targets = ids[positions]
+    fate = rng.random(n)
+    visual = targets >= vocabulary.first_visual
+    low = np.where(visual, vocabulary.first_visual, 0)
+    high = np.where(visual, vocabulary.first_visual + vocabulary.n_visual, vocabulary.n_text)
+    random = rng.integers(low, high)
+    ids[positions] = np.where(fate < 0.8, vocabulary.mask, np.where(fate < 0.9, random, targets))
+    return positions, targets
