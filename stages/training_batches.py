@@ -6,7 +6,8 @@ of ranks, and what is random in an example comes from the run's seed and the exa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from stages.rank_group import Ranks
 
 INDEX = "positions"
 GROUP = "group"
+MOST_KEPT = 64
+"""Micro-batches of a step that wait in memory; those of a larger step are drawn once for their counts and again when
+their turn comes."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ class MicroBatch:
     positions: np.ndarray
     """Of its examples."""
     batch: Batch
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """This rank's share of a global batch."""
+
+    counts: dict[str, float]
+    """How many terms each part of the loss sums in all of its micro-batches."""
+    micro_batches: Iterable[MicroBatch]
+    """To be gone through once."""
 
 
 class TrainingBatches:
@@ -64,20 +78,27 @@ class TrainingBatches:
         """Positions of the dev split; of each group at most the first ``limit``."""
         return np.concatenate([group[:limit] for group in self._groups_of("dev")])
 
-    def of_step(self, step: int) -> list[MicroBatch]:
+    def of_step(self, step: int) -> StepBatches:
         """This rank's share of the global batch of ``step``."""
-        return self.of(*self.order.step(step))
+        examples = self.order.step(step)
+        counts = dict.fromkeys(self.task.loss_terms, 0.0)
+        kept: list[MicroBatch] = []
+        n = 0
+        for n, micro in enumerate(self.of(*examples), 1):
+            for name in counts:
+                counts[name] += micro.batch.counts[name]
+            if n <= MOST_KEPT:
+                kept.append(micro)
+        return StepBatches(counts, kept if n <= MOST_KEPT else _one_ahead(self.of(*examples)))
 
-    def of(self, positions: np.ndarray, numbers: np.ndarray) -> list[MicroBatch]:
+    def of(self, positions: np.ndarray, numbers: np.ndarray) -> Iterator[MicroBatch]:
         """This rank's micro-batches of the examples at ``positions``, each drawn by a generator of its number's own."""
         groups = self.examples.column(GROUP, positions) if self._ratios else None
         chunks = cut(self.examples.lengths(positions), self.micro_batch_tokens, groups)
-        batches = []
         for micro in range(self.ranks.rank, len(chunks), self.ranks.size):
             chunk = chunks[micro]
             drawn = [self._draw(int(p), int(n)) for p, n in zip(positions[chunk], numbers[chunk], strict=True)]
-            batches.append(MicroBatch(micro, positions[chunk], self.task.collate(drawn, self.vocabulary)))
-        return batches
+            yield MicroBatch(micro, positions[chunk], self.task.collate(drawn, self.vocabulary))
 
     def _draw(self, position: int, number: int) -> dict[str, object]:
         rng = np.random.default_rng([self.seed, number])
@@ -93,3 +114,12 @@ class TrainingBatches:
             if not self.ranks.rank:
                 self.ranks.wait()
         return groups
+
+
+def _one_ahead(batches: Iterator[MicroBatch]) -> Iterator[MicroBatch]:
+    """The same, each made by another thread while the one before is worked on."""
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next, batches, None)
+        while batch := coming.result():
+            coming = ahead.submit(next, batches, None)
+            yield batch

@@ -37,7 +37,7 @@ from stages.loss_curve import RATE, draw_loss_curve
 from stages.micro_batches import seed_of
 from stages.rank_group import Ranks, joined_ranks
 from stages.selection import Selection
-from stages.training_batches import MicroBatch, TrainingBatches
+from stages.training_batches import StepBatches, TrainingBatches
 from stages.windows import has_windows, join_windows
 
 if TYPE_CHECKING:
@@ -172,16 +172,16 @@ class Trainer:
 
     # ------------------------------------------------------------------------------------------- one step
 
-    def _step(self, step: int, batches: list[MicroBatch]) -> dict[str, float]:
+    def _step(self, step: int, batches: StepBatches) -> dict[str, float]:
         """One optimiser step; returns the parts of the loss over the global batch, as "loss" their sum, and the
         learning rate."""
         head_only = step < self.head_steps
         for parameter in self.encoder_parameters:
             parameter.requires_grad_(not head_only)
-        totals = self.ranks.sum({n: sum(m.batch.counts[n] for m in batches) for n in self.task.loss_terms})
+        totals = self.ranks.sum(batches.counts)
         sums = torch.zeros(len(self.task.loss_terms), dtype=torch.float64, device=self.ranks.device)
         place = {name: i for i, name in enumerate(self.task.loss_terms)}
-        for micro in batches:
+        for micro in batches.micro_batches:
             torch.manual_seed(seed_of(self.settings.seed, step, micro.number))
             batch = micro.batch.to(self.ranks.device)
             with self.autocast:

@@ -7,6 +7,7 @@ from models.tasks.conditional_lm import ConditionalLM
 from models.tasks.dependency_parsing import ParseDependencies
 from models.tasks.extractive_summary import ExtractiveSummary
 from models.tasks.intent_slots import LabelUtterances
+from models.tasks.masked_lm import MaskedLM
 from models.tasks.multi_task import MultiTask
 from models.tasks.natural_questions import NaturalQuestions
 from models.tasks.pairs import ClassifyPairs
@@ -27,6 +28,7 @@ __all__ = [
     "JudgeAspects",
     "JudgeRelevance",
     "LabelUtterances",
+    "MaskedLM",
     "MultiTask",
     "NaturalQuestions",
     "ParseDependencies",

@@ -102,14 +102,14 @@ def measure(side: str, folder: Path, batch_size: int, steps: int) -> dict[str, f
     for i in range(2, steps + 2):
         step(i)
     seconds = (time.perf_counter() - started) / steps
-    tokens = np.mean([sum(int(m.batch.attention_mask_BL.sum()) for m in bs) for bs in batches[2:]])
+    tokens = np.mean([sum(int(m.batch.attention_mask_BL.sum()) for m in bs.micro_batches) for bs in batches[2:]])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"tokens_per_s": tokens / seconds, "seconds": seconds, "peak_mib": peak}
 
 
 def whole_batch(trainer: Trainer, step: int, batch_size: int) -> Batch:
     """The same sequences in the order they were drawn, padded together."""
-    examples = [e for micro in trainer.batches.of_step(step) for e in micro.batch.examples]
+    examples = [e for micro in trainer.batches.of_step(step).micro_batches for e in micro.batch.examples]
     order = np.random.default_rng(step).permutation(batch_size)
     return trainer.task.collate([examples[i] for i in order], trainer.vocabulary)
 
