@@ -13,16 +13,27 @@ def mask_words(
     probability: float,
     rng: np.random.Generator,
     vocabulary: Vocabulary,
+    whole_words: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hide some of ``ids`` [L] in place; returns the positions, ascending, and what stood there, both [n].
 
     A ``probability`` of the positions ``candidates`` is taken, one at least: 80 % become [MASK], 10 % a random word,
     10 % stay. Visual words are treated alike; a random word is one of the same kind.
+
+    whole_words    take all wordpieces of a word or none, as in google-research/bert's whole-word masking; the last
+                   word taken may then bring some positions more than asked for
     """
     n = max(1, round(probability * len(candidates)))
-    positions = np.sort(rng.permutation(candidates)[:n])
+    if whole_words:
+        words = np.cumsum(~vocabulary.continues[ids[candidates]])
+        order = rng.permutation(words.max() + 1)
+        sizes = np.bincount(words)[order]
+        taken = order[np.cumsum(sizes) - sizes < n]
+        positions = candidates[np.isin(words, taken)]
+    else:
+        positions = np.sort(rng.permutation(candidates)[:n])
     targets = ids[positions]
-    fate = rng.random(n)
+    fate = rng.random(len(positions))
     visual = targets >= vocabulary.first_visual
     low = np.where(visual, vocabulary.first_visual, 0)
     high = np.where(visual, vocabulary.first_visual + vocabulary.n_visual, vocabulary.n_text)

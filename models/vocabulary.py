@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,14 @@ class Vocabulary:
     def first_visual(self) -> int:
         """The id of visual word 0; the others follow in order."""
         return self.n_text + 1
+
+    @cached_property
+    def continues(self) -> np.ndarray:
+        """Whether an id is a wordpiece that goes on a word, "##s": bool, one for every id."""
+        names = self.tokenizer.convert_ids_to_tokens(list(range(self.n_text)))
+        continues = np.zeros(len(self.tokenizer), bool)
+        continues[: self.n_text] = [str(name).startswith("##") for name in names]
+        return continues
 
     def visual_ids(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
         """Ids [n] int64 of a codebook's tokens [n]. ValueError where one is no leaf of this codebook."""

@@ -19,7 +19,7 @@ from workflows import kitchen, videobert
 
 KITCHEN = RenderKitchen(
     train=36,
-    dev=2,
+    dev=4,
     test=8,
     scenes=5,
     verbs=("cut", "pour", "stir"),

@@ -54,8 +54,8 @@ def draw_figures(codebook: Codebook, path: Path) -> None:
     """The error by level, and how often each token occurs."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.5))
-    error, tokens = figure.subplots(1, 2, gridspec_kw={"left": 0.08, "right": 0.98, "bottom": 0.15, "wspace": 0.25})
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    error, tokens = figure.subplots(1, 2)
     levels = range(1, codebook.depth + 1)
     error.plot(levels, codebook.errors, "o-")
     error.set(xlabel="level", ylabel="mean squared distance", xticks=levels, ylim=(0, None), title="quantisation error")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.masking import mask_words
+from models.vocabulary import Vocabulary
+from tests.models.small_encoders import PIECES, save_tokenizer
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    return Vocabulary.of(save_tokenizer(tmp_path_factory.mktemp("bert")))
+
+
+def ids_of(*pieces: str) -> np.ndarray:
+    return np.array([PIECES.index(piece) for piece in pieces])
+
+
+def test_wordpieces_go_on_a_word(vocabulary: Vocabulary) -> None:
+    assert [p for p, goes_on in zip(PIECES, vocabulary.continues, strict=True) if goes_on] == [
+        p for p in PIECES if p.startswith("##")
+    ]
+
+
+def test_the_pieces_of_a_word_are_hidden_together(vocabulary: Vocabulary) -> None:
+    ids = ids_of("the", "cut", "##ting", "the", "cut", "##ting", "the", "the")
+    hidden = []
+    for seed in range(300):
+        shown = ids.copy()
+        rng = np.random.default_rng(seed)
+        positions, targets = mask_words(shown, np.arange(8), 0.25, rng, vocabulary, whole_words=True)
+        assert (targets == ids[positions]).all()
+        assert {1, 2} <= set(positions) or not {1, 2} & set(positions)
+        assert {4, 5} <= set(positions) or not {4, 5} & set(positions)
+        assert 2 <= len(positions) <= 3
+        assert (np.delete(shown, positions) == np.delete(ids, positions)).all()
+        hidden.append(positions)
+    share = np.bincount(np.concatenate(hidden), minlength=8) / 300
+    assert share == pytest.approx(share.mean(), abs=0.12), "every word as often as another"
+
+
+def test_one_position_is_always_hidden(vocabulary: Vocabulary) -> None:
+    for whole_words in (False, True):
+        rng = np.random.default_rng(0)
+        positions, _ = mask_words(ids_of("the", "the"), np.array([1]), 0.01, rng, vocabulary, whole_words)
+        assert positions.tolist() == [1]
