@@ -20,7 +20,15 @@ from workflows.text import udify
 
 TASK = ParseDependencies(arc_width=16, label_width=8, dropout=0.0, word_dropout=0.05, max_tokens=20)
 TRAIN = replace(
-    udify.RECIPE, task=TASK, steps=60, global_batch_size=16, learning_rate=8e-3, evaluate_every=30, precision="float32"
+    udify.RECIPE,
+    task=TASK,
+    steps=60,
+    global_batch_size=16,
+    learning_rate=4e-3,
+    head_rate=2.0,
+    warmup=0.1,
+    evaluate_every=30,
+    precision="float32",
 )
 
 
