@@ -26,17 +26,20 @@ Reader = Callable[[torch.nn.Module, Encoded, Batch, Vocabulary], list[dict[str, 
 class Inference:
     """A model with its tokenizer, on the best device of this machine, in the fastest number format.
 
-    Trained, or with ``trained=False`` the encoder of ``directory`` as it is, under a fresh head of ``task``.
+    Trained, or with ``trained=False`` the encoder of ``directory`` as it is, under a fresh head of ``task``. In float32
+    where ``exact``: bf16 would let an answer depend, in its third digit, on the examples that share its batch.
     """
 
-    def __init__(self, directory: Path, task: Task | None = None, trained: bool = True) -> None:
+    def __init__(self, directory: Path, task: Task | None = None, trained: bool = True, exact: bool = False) -> None:
         self.device = best_device()
         model = TaskModel.load(directory, task) if trained or not task else TaskModel.start(directory, task, seed=0)
         self.model = model.to(self.device).eval()
         self.task = self.model.task
         self.tokenizer = AutoTokenizer.from_pretrained(str(directory))
         self.vocabulary = Vocabulary.of(self.tokenizer)
-        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bf16(self.device))
+        self._autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=not exact and has_fast_bf16(self.device)
+        )
 
     @torch.inference_mode()
     def run(self, drawn: Sequence[Row], read: Reader) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:

@@ -46,7 +46,9 @@ from tests.stages.text import small_label_files
 from tests.stages.text.retrieval.cases import RETRIEVAL
 from tests.stages.text.small_pages import answered_pages, write_pages
 from tests.stages.text.small_parser import small_parser
+from tests.stages.text.small_rewriters import REWRITING
 from tests.stages.text.small_squad import write_articles
+from tests.stages.text.small_summaries import SUMMARIES
 from tests.stages.text.small_treebank import sentence, write_treebank
 from tests.stages.video.clips_and_speech import clips, spoken
 from tests.stages.video.films import counting, damage, scene, write_film
@@ -304,4 +306,6 @@ CASES = [
     Case("zero shot", zero_shot, trains=True, tolerance=5e-2, leave_out=("*",)),
     Case("evaluate", evaluate, tolerance=5e-2, trains=True, leave_out=("result", "*.json")),
     *RETRIEVAL,
+    *SUMMARIES,
+    *REWRITING,
 ]

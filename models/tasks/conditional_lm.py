@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
+from models.masking import mask_words
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids
 from models.tasks.video_text import text_ids
 from models.vocabulary import Vocabulary
@@ -93,12 +94,12 @@ class ConditionalLM(Task):
         if self.faithful:
             rng = np.random.default_rng(REFERENCE_SEED)
         ids = np.array(example["input_ids"], np.int64)
-        n = min(self.most_masks, max(1, round(self.mask_probability * len(ids))), len(ids) - 2)
-        positions = np.sort(1 + rng.permutation(len(ids) - 2)[:n])
-        targets = ids[positions]
-        random = rng.choice(ids[1:-1], n) if self.faithful else rng.integers(vocabulary.n_text, size=n)
-        fate = rng.random(n)
-        ids[positions] = np.where(fate < 0.8, vocabulary.mask, np.where(fate < 0.9, random, targets))
+        words = ids[1:-1].copy()
+        share = min(self.mask_probability, self.most_masks / len(words))
+        positions, targets = mask_words(ids, np.arange(1, len(ids) - 1), share, rng, vocabulary)
+        if self.faithful:
+            random = positions[(ids[positions] != vocabulary.mask) & (ids[positions] != targets)]
+            ids[random] = rng.choice(words, len(random))
         return {**example, "input_ids": ids, "positions": positions, "targets": targets}
 
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:

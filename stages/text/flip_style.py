@@ -99,6 +99,8 @@ class Flipper:
                 raise UserError(
                     f"{other.path} knows the labels {', '.join(other.task.labels)}, not {', '.join(labels)}"
                 )
+        if stage.by == "attention" and not self.classifier.attends:
+            raise UserError(f"{classifier}: its encoder has no attention; choose words by deletion")
         if stage.target is None and len(labels) != 2:
             raise UserError(f"there are {len(labels)} labels: say which one is the target ({', '.join(labels)})")
         if stage.target is not None and stage.target not in labels:

@@ -42,7 +42,7 @@ class Rewriter:
     """A model that Train made of ConditionalLM."""
 
     def __init__(self, model: Path, temperature: float = 1.0) -> None:
-        self.inference = Inference(model)
+        self.inference = Inference(model, exact=True)
         task = self.inference.task
         if not isinstance(task, ConditionalLM):
             raise UserError(f"{model}: trained for {type(task).__name__}, not ConditionalLM")

@@ -21,11 +21,16 @@ class Classifier:
     """A model that Train made of ClassifyText."""
 
     def __init__(self, model: Path) -> None:
-        self.inference = Inference(model)
+        self.inference = Inference(model, exact=True)
         task = self.inference.task
         if not isinstance(task, ClassifyText):
             raise UserError(f"{model}: trained for {type(task).__name__}, not ClassifyText")
         self.task, self.path = task, model
+
+    @property
+    def attends(self) -> bool:
+        """Whether its encoder has attention."""
+        return hasattr(self.inference.model.pretrained.config, "num_attention_heads")
 
     def read(self, text: str) -> Sentence:
         """A text as the classifier reads it."""
@@ -38,13 +43,8 @@ class Classifier:
         return [self.task.labels[i] for i in probabilities.argmax(1)]
 
     def attention(self, sentences: Sequence[Sentence]) -> list[np.ndarray]:
-        """What share of its attention [CLS] gives each word of each sentence: the last layer's, mean over its heads.
-
-        UserError for an encoder without attention.
-        """
+        """What share of its attention [CLS] gives each word of each sentence: the last layer's, mean over its heads."""
         model = self.inference.model
-        if not hasattr(model.pretrained.config, "num_attention_heads"):
-            raise UserError(f"{self.path}: its encoder has no attention; choose words by deletion")
         model.pretrained.set_attn_implementation("eager")  # the others do not say what they attend to
         examples = self._examples([s.ids((), self.inference.vocabulary)[0] for s in sentences])
         found: list[np.ndarray] = [np.zeros(0)] * len(sentences)

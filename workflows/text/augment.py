@@ -22,7 +22,7 @@ from typing import Literal, get_args
 from rich.table import Table
 from rich.text import Text
 
-from models.tasks import ClassifyText, ConditionalLM, VideoText
+from models.tasks import ClassifyText, ConditionalLM, MaskedLM
 from pipeline import Artifact, Graph, UserError
 from pipeline.progress import CONSOLE
 from stages.encode import Encode
@@ -30,7 +30,7 @@ from stages.evaluate import Evaluate
 from stages.load_encoder import LoadEncoder
 from stages.text.augment import Augment
 from stages.text.flip_style import FlipStyle
-from stages.text.read_sentences import ReadSentences
+from stages.text.read_corpus import ReadCorpus
 from stages.text.read_table import ReadTable
 from stages.text.sample_rows import SampleRows
 from stages.text.start_word_encoder import StartWordEncoder
@@ -58,7 +58,7 @@ def graph(
     ),
     start: StartWordEncoder = StartWordEncoder(),
     pretrain: Train = Train(
-        task=VideoText(video_weight=0, joint_weight=0), epochs=3, global_batch_size=64, learning_rate=2e-4
+        task=MaskedLM(max_length=64, next_sentence=False), epochs=3, global_batch_size=64, learning_rate=2e-4
     ),
     flip: FlipStyle | None = None,
 ) -> Graph:
@@ -69,7 +69,7 @@ def graph(
         share: Share of the training rows to use, drawn anew for every seed.
         encoder: BERT-type encoder with segment embeddings: a name on the hub or a directory.
         texts: Plain-text files, a sentence a line, whose hidden words the encoder learns first. One that was saved
-            without the layer that predicts words needs this.
+            without the layer that predicts words needs it.
         classifiers: What the new sentences are tried on.
         rounds: How often the language model is trained on and writes new sentences.
         seeds: Runs of everything, of which the table shows mean and spread.
@@ -91,7 +91,7 @@ def graph(
     g.add("rows", table)
     language = g.add("encoder", LoadEncoder(encoder=encoder))
     if texts:
-        g.add("texts", ReadSentences(texts=texts))
+        g.add("texts", ReadCorpus(texts=texts))
         g.add("text-examples", Encode(task=pretrain.task), rows="texts", model="encoder")
         language = g.add("language", pretrain, model="encoder", examples="text-examples")
 

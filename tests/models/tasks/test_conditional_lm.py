@@ -51,7 +51,7 @@ def test_labels_are_learned_and_an_unknown_one_is_refused(vocabulary: Vocabulary
 def test_masks_are_drawn_anew_and_never_on_cls_or_sep(vocabulary: Vocabulary) -> None:
     rows = [example(vocabulary)]
     draws = [TASK.draw(rows, 0, np.random.default_rng(i), vocabulary) for i in range(300)]
-    n = round(0.15 * len(rows[0]["input_ids"]))
+    n = round(0.15 * (len(rows[0]["input_ids"]) - 2))
     assert {len(d["targets"]) for d in draws} == {n}
     places = np.bincount(np.concatenate([d["positions"] for d in draws]), minlength=len(rows[0]["input_ids"]))
     assert places[[0, -1]].tolist() == [0, 0]
@@ -60,7 +60,7 @@ def test_masks_are_drawn_anew_and_never_on_cls_or_sep(vocabulary: Vocabulary) ->
     assert masked == pytest.approx(0.8, abs=0.05)
     assert TASK.draw([example(vocabulary, text="stir")], 0, np.random.default_rng(0), vocabulary)["positions"] == [1]
     many = TASK.draw([example(vocabulary, text=TEXT * 4)], 0, np.random.default_rng(0), vocabulary)
-    assert len(many["targets"]) == round(0.15 * len(many["input_ids"]))
+    assert len(many["targets"]) == round(0.15 * (len(many["input_ids"]) - 2))
     few = replace(TASK, most_masks=3)
     assert len(few.draw([example(vocabulary, text=TEXT * 4)], 0, np.random.default_rng(0), vocabulary)["targets"]) == 3
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text.fold_rows import FoldRows
-from tests.cases import artifact
+from tests.case import artifact
 
 
 def fold(stage: FoldRows, rows: Artifact, out: Path) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.tasks import ClassifyText, ConditionalLM, VideoText
+from models.tasks import ClassifyText, ConditionalLM, MaskedLM
 from pipeline import Artifact, LocalExecutor, Store, UserError, run
 from stages.predict import predict_file
 from stages.text.flip_style import FlipStyle
@@ -18,7 +18,7 @@ from workflows.text import augment
 LABELLED = (("stir the soup now", "good"), ("cut the cafe now", "bad"))
 
 
-def training(task: ClassifyText | ConditionalLM | VideoText, steps: int, rate: float = 1e-2) -> Train:
+def training(task: ClassifyText | ConditionalLM | MaskedLM, steps: int, rate: float = 1e-2) -> Train:
     by = "accuracy" if isinstance(task, ClassifyText) else None
     return Train(task=task, steps=steps, global_batch_size=16, learning_rate=rate, evaluate_every=steps, select_by=by)
 
@@ -28,7 +28,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Everything, on two kinds of sentences, one row of them without a label and one without a word."""
     folder = tmp_path_factory.mktemp("augment")
     save_encoder(folder / "encoder", width=32)
-    (folder / "plain.txt").write_text("stir the soup now\ncut the cafe\n" * 8)
+    (folder / "plain.txt").write_text("stir the soup now\ncut the cafe\n\n" * 8)
     for split, n in (("train", 20), ("dev", 3), ("test", 4)):
         lines = [f"{text}\t{label}" for text, label in LABELLED * n]
         lines += ["soup\t", "?!\tgood"] if split == "train" else []
@@ -44,7 +44,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         bert=training(ClassifyText(), 5),
         words=training(ClassifyText(), 2),
         start=StartWordEncoder(width=12),
-        pretrain=training(VideoText(video_weight=0, joint_weight=0), 2, rate=1e-3),
+        pretrain=training(MaskedLM(max_length=16, next_sentence=False), 2, rate=1e-3),
         flip=FlipStyle(share=0.3),
     )
     return run(graph, Store(folder / "store"), LocalExecutor())

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.tasks import ClassifyText
+from pipeline import Artifact, LocalExecutor, UserError
+from pipeline.graph import make
+from stages.text.flip_style import FlipStyle, figures
+from stages.text.salience import Classifier
+from stages.text.start_word_encoder import StartWordEncoder
+from tests.stages.text.small_rewriters import LABELS, classifier, conditional, encoder, labelled, model
+
+STAGE = FlipStyle(share=0.4)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    folder = tmp_path_factory.mktemp("flip")
+    models = {"model": conditional(folder / "model"), "classifier": classifier(folder / "classifier")}
+    return {"rows": labelled(folder / "rows"), **models}
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("cnn")
+    made = Artifact(folder / "start", "start")
+    make(StartWordEncoder(width=12), {"model": encoder(folder / "encoder")}, made, LocalExecutor())
+    return model(folder / "cnn", ClassifyText(labels=LABELS), made.path)
+
+
+def flip(stage: FlipStyle, inputs: dict[str, Artifact], out: Path) -> Artifact:
+    made = Artifact(out, "flipped")
+    make(stage, inputs, made, LocalExecutor())
+    return made
+
+
+def test_hidden_words_are_others_under_the_other_label(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    made = flip(STAGE, inputs, tmp_path)
+    rows = made.read().to_pylist()
+    assert [r["id"] for r in rows] == ["r:2", "r:5", "r:8", "r:11"]
+    for row in rows:
+        assert {row["label"], row["target"]} == set(LABELS)
+        words = row["original"].replace(",", "").replace("!", "").split()
+        assert len(row["changes"]) == max(1, round(0.4 * len(words)))
+        assert row["kept"] == pytest.approx(1 - len(row["changes"]) / len(words))
+        assert all(a.lower() != b for a, b in (change.split(" > ") for change in row["changes"]))
+        assert {row["before"], row["after"]} <= set(LABELS)
+        assert row["judge_before"] is row["judge_after"] is None
+    assert made.manifest["figures"] == figures(rows)
+
+
+def test_figures_by_hand() -> None:
+    row = {"label": "bad", "target": "good", "before": "bad", "after": "good", "kept": 0.5}
+    judged = {"judge_before": "good", "judge_after": "good"}
+    other = {**row, "before": "good", "after": "bad", "kept": 1.0}
+    assert figures([row | judged, other | judged]) == {
+        "before": 0.5,
+        "after": 0.5,
+        "judge_before": 0.0,
+        "judge_after": 1.0,
+        "kept": 0.75,
+    }
+    assert figures([]) == {}
+
+
+def test_a_target_leaves_its_own_rows_out(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    rows = flip(replace(STAGE, target="good"), inputs, tmp_path).read().to_pylist()
+    assert {(r["label"], r["target"]) for r in rows} == {("bad", "good")}
+    with pytest.raises(UserError, match="the target 'great' is none of the labels bad, good"):
+        flip(replace(STAGE, target="great"), inputs, tmp_path / "none")
+
+
+def test_labels_must_be_the_same_and_the_target_known(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    three = ("bad", "good", "ugly")
+    with pytest.raises(UserError, match="knows the labels bad, good, ugly, not bad, good"):
+        flip(STAGE, {**inputs, "classifier": classifier(tmp_path / "c", three)}, tmp_path / "a")
+    more = {"model": conditional(tmp_path / "m", three), "classifier": classifier(tmp_path / "d", three)}
+    with pytest.raises(UserError, match="there are 3 labels: say which one is the target"):
+        flip(STAGE, {**inputs, **more}, tmp_path / "b")
+
+
+def test_a_cnn_judges_and_chooses_by_deletion_only(inputs: dict[str, Artifact], cnn: Artifact, tmp_path: Path) -> None:
+    rows = flip(STAGE, {**inputs, "judge": cnn}, tmp_path / "judged").read().to_pylist()
+    assert {r["judge_before"] for r in rows} <= set(LABELS)
+    with pytest.raises(UserError, match="no attention; choose words by deletion"):
+        flip(STAGE, {**inputs, "classifier": cnn}, tmp_path / "none")
+    assert flip(replace(STAGE, by="deletion"), {**inputs, "classifier": cnn}, tmp_path / "chosen").rows() == 4
+
+
+def test_deletion_is_the_fall_of_the_probability(inputs: dict[str, Artifact]) -> None:
+    found = Classifier(inputs["classifier"].path)
+    sentences = [found.read(text) for text in ("stir the soup", "cut it")]
+    falls = found.deletion(sentences, ["good", "bad"])
+    assert [len(f) for f in falls] == [3, 2]
+    task, vocabulary = found.task, found.inference.vocabulary
+
+    def probability(text: str) -> float:
+        example = task.encode({"text": text}, found.inference.tokenizer)[0]
+        batch = task.collate([example], vocabulary)
+        with torch.inference_mode():
+            encoded = found.inference.model(batch)
+            return float(task.log_probabilities(found.inference.model.head, encoded, batch).exp()[0, 1])
+
+    ids = sentences[0].ids((1,), vocabulary)[0]
+    with_mask = task.collate([{"input_ids": ids, "label": -1}], vocabulary)
+    with torch.inference_mode():
+        encoded = found.inference.model(with_mask)
+        hidden = float(task.log_probabilities(found.inference.model.head, encoded, with_mask).exp()[0, 1])
+    assert falls[0][1] == pytest.approx(probability("stir the soup") - hidden, abs=1e-6)
+
+
+def test_attention_is_what_cls_gives_to_each_word(inputs: dict[str, Artifact]) -> None:
+    """Of the last layer, the mean of its heads; a word of two pieces has both of theirs."""
+    found = Classifier(inputs["classifier"].path)
+    sentence = found.read("cut the cafes")
+    alone, padded = found.attention([sentence])[0], found.attention([sentence, found.read("cut " * 20)])[0]
+    np.testing.assert_allclose(alone, padded, rtol=1e-5)
+    ids = torch.from_numpy(sentence.ids((), found.inference.vocabulary)[0])[None]
+    with torch.inference_mode():
+        attention = found.inference.model.encoder(input_ids=ids, output_attentions=True).attentions[-1]
+    share = attention[0, :, 0].mean(0).tolist()
+    assert alone.tolist() == pytest.approx([share[1], share[2], share[3] + share[4]], rel=1e-5)
