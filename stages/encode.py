@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from models.task_file import TASK, save_task
 from models.tasks import Task
+from models.tasks.task import GROUP
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.progress import say
 from pipeline.store import read_part, write_atomically
@@ -21,7 +22,6 @@ from stages.examples import open_examples
 
 LOGGED = 5
 MODEL = "model"
-GROUP = "group"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
-from models.tasks.task import Batch, Examples, Row, Task
+from models.tasks.task import GROUP, Batch, Examples, Row, Task
 from models.vocabulary import Vocabulary
 
-GROUP = "group"
-"""The column that says which task a row, an example or an answer belongs to."""
 RESERVED = ("model", "name", "stage", "self")
 """Names that an input of Encode cannot have."""
 

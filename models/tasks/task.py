@@ -17,6 +17,8 @@ from models.encoder import Encoded
 from models.vocabulary import Vocabulary
 
 Row = Mapping[str, Any]
+GROUP = "group"
+"""The column that says which of a task's kinds a row, an example or an answer is of, where it has several."""
 EMPTY: tuple[Any, ...] = (None, "", (), {})
 """Values of a field that is yet to be learned."""
 

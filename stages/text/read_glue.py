@@ -38,7 +38,8 @@ GLUE = {
     "rte": Columns("sentence1", "sentence2", "label", ENTAILMENT),
     "wnli": Columns("sentence1", "sentence2", "label", ("0", "1")),
 }
-"""What separates the tasks. In google-research/bert the labels have these orders too."""
+"""What separates the tasks. MNLI's labels are in the order of google-research/bert; in other copies of GLUE they are
+numbered differently, but here rows have their names."""
 Name = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 
 COLA_COLUMNS = ("source", "label", "star", "sentence")
