@@ -100,12 +100,14 @@ class ParseDependencies(Task):
         for table in tables:
             for sentence in table["conllu"].to_pylist():
                 gold = parse(sentence)
+                if gold.heads[0] == UNKNOWN:
+                    continue
                 counts["upos"].update(gold.upos)
                 counts["feats"].update(gold.feats)
                 counts["lemma_rules"].update(map(lemma_rule, gold.words, gold.lemmas))
                 counts["deprels"].update(gold.deprels)
         if not counts["upos"]:
-            raise ValueError("it has no row whose split is train")
+            raise ValueError("it has no annotated row whose split is train")
         # The most frequent first, as an adaptive softmax wants them.
         found: dict[str, Any] = {n: tuple(sorted(c, key=lambda label: (-c[label], label))) for n, c in counts.items()}
         return replace(self, **{name: labels for name, labels in found.items() if not getattr(self, name)})
@@ -284,7 +286,7 @@ def _words(row: Row) -> list[str]:
         words = words.split()
     if not words:
         raise ValueError('give "words", a list of words, or "conllu", the lines of a sentence')
-    return list(words)
+    return [str(word) for word in words]
 
 
 def _word_piece(word: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from models.conllu import parse
+from models.conllu import bare, parse
 from models.encoder import TaskModel
 from models.tasks import ParseDependencies
 from models.vocabulary import Vocabulary
@@ -68,8 +68,10 @@ def test_labels_are_those_of_the_training_rows_the_most_frequent_first(task: Par
 
 
 def test_nothing_to_learn_from_is_said() -> None:
-    with pytest.raises(ValueError, match="no row whose split is train"):
-        TASK.learn([])
+    raw = pa.table({"conllu": [bare(["a", "sentence", "without", "annotation"])]})
+    for tables in ([], [raw]):
+        with pytest.raises(ValueError, match="no annotated row whose split is train"):
+            TASK.learn(tables)
 
 
 def test_an_example_is_a_sentence_with_the_first_piece_of_every_word(
