@@ -147,7 +147,7 @@ def test_scores_of_all_methods_on_seen_and_unseen_pairs(models: dict[str, Artifa
     assert table["all", CHANCE]["object_top5"] == 1.0
     assert table["unseen", CROSS_MODAL]["segments"] == 1
     rows = out.read().to_pylist()
-    assert len(rows) == 4 * 3
+    assert len(rows) == 5 * 3
     assert {len(r["object_ranked"]) for r in rows} == {3}
     blind = [r["verb_ranked"] for r in rows if r["method"] == PRIOR]
     assert blind == [blind[0]] * 3  # without video every segment gets the same answer
