@@ -17,6 +17,7 @@ from stages.predict import Predict
 from stages.text.group_candidates import GroupCandidates
 from stages.text.plot_layer_weights import PlotLayerWeights
 from stages.text.read_conllu import ReadConllu
+from stages.text.read_corpus import ReadCorpus
 from stages.text.read_glue import ReadGlue
 from stages.text.read_natural_questions import ReadNaturalQuestions
 from stages.text.read_sentences import ReadSentences
@@ -130,6 +131,12 @@ def read_sentences(folder: Path) -> tuple[Stage, Inputs]:
     for name in ("one", "two"):
         (folder / f"{name}.txt").write_text(f"stir the soup\n\nand serve {name}\n")
     return ReadSentences(texts=str(folder)), {}
+
+
+def read_corpus(folder: Path) -> tuple[Stage, Inputs]:
+    folder.mkdir(exist_ok=True)
+    (folder / "one.txt").write_text("stir the soup\nserve it\n\ncut the onion\nfry it\n")
+    return ReadCorpus(texts=str(folder), dev_fraction=0.5), {}
 
 
 def read_table(folder: Path) -> tuple[Stage, Inputs]:
@@ -275,6 +282,7 @@ CASES = [
     Case("read features", read_features),
     Case("extend vocabulary", extend_vocabulary, tolerance=1e-5, leave_out=("*.json", "* bert.encoder.*")),
     Case("align speech", align_speech),
+    Case("read corpus", read_corpus),
     Case("split videos", split_videos),
     Case("read sentences", read_sentences),
     Case("read table", read_table),
