@@ -26,8 +26,9 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class JudgeRelevance(Task):
-    """A query and a text to the probability that the text is relevant, by two classes on the pooled [CLS]
-    (Nogueira and Cho 2019, section 3; Yang, Zhang and Lin 2019, section 3).
+    """Whether a text is relevant to a query, by two classes on the pooled [CLS].
+
+    Sources: Nogueira and Cho 2019, section 3; Yang, Zhang and Lin 2019, section 3.
 
     Rows have query, text and, for training, label (1 relevant, 0 not). Where rows of the splits dev and test have a
     query_id too, those of a query are ranked, and MRR@10 and AP are over all its queries.

@@ -26,11 +26,14 @@ class Evidence(NamedTuple):
 
 
 def gather(run: Artifact, scored: Sequence[Artifact], n_best: int) -> list[Evidence]:
-    """Evidence of every query of a run, in its order. Scores of pairs that are not in the run are left out."""
+    """Evidence of every query of a run, in its order. Scores of pairs that are not in the run are left out; a pair that
+    is there twice counts once."""
     candidates = run.read(["query_id", "doc_id", "rank", "score"]).combine_chunks()
     scores = pa.concat_tables(s.read(["query_id", "doc_id", "score"]) for s in scored).combine_chunks()
     queries, documents = candidates["query_id"].unique(), candidates["doc_id"].unique()
     pairs = _pairs(candidates, queries, documents)
+    once = np.sort(np.unique(pairs, return_index=True)[1])
+    candidates, pairs = candidates.take(once), pairs[once]
     order = np.argsort(pairs, kind="stable")
     best_RS = np.full((len(pairs), n_best), np.nan, np.float32)
     keys = _pairs(scores, queries, documents)

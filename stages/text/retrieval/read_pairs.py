@@ -22,8 +22,10 @@ NEEDED = ("query", "text", "label")
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPairs(Stage):
-    """Read training pairs: triples as MS MARCO has them (TSV without header: query, relevant text, other text), or
-    labelled pairs (.tsv, .csv with a header, .jsonl or .parquet with query, text, label and perhaps query_id).
+    """Read training pairs of queries and texts: MS MARCO's triples, or labelled pairs.
+
+    Triples are a .tsv without header: query, relevant text, other text. Labelled pairs are a .tsv or .csv with a
+    header, .jsonl or .parquet, with the columns query, text, label and perhaps query_id.
 
     Out  id str (file:line, of a triple with + or -), query_id str|null, query str, text str, label int32, split str
 

@@ -25,8 +25,9 @@ LEAST = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ReadQrels(Stage):
-    """Read judgements: TREC's and MS MARCO's (query, iteration, document, grade), or Cranfield's and BEIR's (query,
-    document, grade).
+    """Read judgements of which documents are relevant: TREC's, MS MARCO's, Cranfield's or BEIR's.
+
+    Columns are query, iteration, document and grade, or query, document and grade.
 
     In   queries (optional): whose judgements count; leave them out where the file itself says which queries there are
     Out  query_id str, doc_id str, grade int32 (relevant from 1 on, the more so the higher)

@@ -120,3 +120,10 @@ def test_inputs_follow_the_number_of_models(tmp_path: Path) -> None:
 def test_fields_out_of_range(fields: dict) -> None:
     with pytest.raises(UserError):
         RankDocuments(**fields)
+
+
+def test_a_candidate_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    inputs = world(tmp_path)
+    inputs["run"] = written(tmp_path / "twice", pa.concat_tables([inputs["run"].read()] * 2))
+    found, _ = ranked(tmp_path, RankDocuments(models=2, sentences=1, alphas=(0.0,)), inputs)
+    assert [d for d, _, _ in found["1"]] == ["c", "b", "a", "z"]
