@@ -20,7 +20,6 @@ from stages.text.read_conllu import ReadConllu
 from stages.text.read_corpus import ReadCorpus
 from stages.text.read_glue import ReadGlue
 from stages.text.read_natural_questions import ReadNaturalQuestions
-from stages.text.read_corpus import ReadCorpus
 from stages.text.read_sentences import ReadSentences
 from stages.text.read_squad import ReadSquad
 from stages.text.read_table import ReadTable
@@ -173,14 +172,6 @@ def write_natural_questions(folder: Path) -> tuple[Stage, Inputs]:
     return WriteNaturalQuestions(), {"predictions": artifact(folder / "predictions", answered_pages())}
 
 
-def read_corpus(folder: Path) -> tuple[Stage, Inputs]:
-    """Documents of two files, a line of one of them broken."""
-    folder.mkdir(exist_ok=True)
-    for name in ("one", "two"):
-        (folder / f"{name}.txt").write_bytes(b"Stir the soup.\n\nServe it.\n\xff\nTo " + name.encode() + b".\n")
-    return ReadCorpus(texts=str(folder), dev_fraction=0.3), {}
-
-
 def load_encoder(folder: Path) -> tuple[Stage, Inputs]:
     save_encoder(folder / "encoder")
     return LoadEncoder(encoder=str(folder / "encoder")), {}
@@ -294,7 +285,6 @@ CASES = [
     Case("read corpus", read_corpus),
     Case("split videos", split_videos),
     Case("read sentences", read_sentences),
-    Case("read corpus", read_corpus),
     Case("read table", read_table),
     Case("read glue", read_glue),
     Case("group candidates", group_candidates),
