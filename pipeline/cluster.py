@@ -8,10 +8,10 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,10 @@ from pipeline.executor import Executor, Mapper, MapReport, Resources
 from pipeline.parts import Part, map_part, portable
 from pipeline.process import set_threads
 from pipeline.workers import WorkerDied, WorkerPool, run_map
+
+PEER_S = 5.0
+"""What a rank waits before it reports an error. It may have lost a peer, whose death Ray is to see first."""
+DIED = "died"
 
 
 @dataclass
@@ -85,6 +89,8 @@ class RayExecutor(Executor):
             try:
                 loop(config)
             except Exception as error:
+                if self.train_workers > 1:
+                    time.sleep(PEER_S)
                 raise portable(error, f"training worker {os.environ['RANK']}") from None
 
         scaling = ScalingConfig(
@@ -99,8 +105,8 @@ class RayExecutor(Executor):
                     run_rank, scaling_config=scaling, run_config=RunConfig(name="fit", storage_path=storage)
                 ).fit()
             except WorkerGroupError as error:
-                rank, failure = min(error.worker_failures.items(), key=itemgetter(0))
-                raise _raised_by(rank, failure) from None
+                raised = [_raised_by(rank, failure) for rank, failure in sorted(error.worker_failures.items())]
+                raise next((e for e in raised if DIED in str(e)), raised[0]) from None
 
     def close(self) -> None:
         """End the actors, and the cluster if it was started here."""
@@ -224,7 +230,7 @@ def _raised_by(rank: int, failure: Exception) -> Exception:
     """What the loop raised; or that its worker is gone."""
     if type(failure) in (RuntimeError, StageFailed, UserError):  # what ``portable`` makes
         return failure
-    died = RuntimeError(f"training worker {rank} died")
+    died = RuntimeError(f"training worker {rank} {DIED}")
     died.add_note(str(failure))
     return died
 
