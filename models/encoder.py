@@ -19,6 +19,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 import models.word_encoder  # noqa: F401 - AutoModel knows it from then on
+from models import unpadded
 from models.extended_encoder import load_masked_lm
 from models.task_file import TASK, load_task, save_task
 
@@ -56,6 +57,7 @@ class TaskModel(nn.Module):
             self.head = task.head(pretrained.config)
         known = inspect.signature(self.encoder.forward).parameters
         self._takes_token_types = "token_type_ids" in known
+        self._takes_layout = unpadded.allow(pretrained)
 
     @classmethod
     def start(cls, directory: str | Path, task: Task, seed: int, keep_head: bool = False) -> TaskModel:
@@ -94,6 +96,8 @@ class TaskModel(nn.Module):
         return next(self.pretrained.parameters()).device
 
     def forward(self, batch: Batch) -> Encoded:
+        if self._takes_layout and self.device.type == "cpu" and unpadded.pays(batch.attention_mask_BL):
+            return self._on_words_alone(batch)
         extra: dict[str, Any] = {"token_type_ids": batch.token_type_ids_BL} if self._takes_token_types else {}
         output = self.encoder(
             input_ids=batch.input_ids_BL,
@@ -105,6 +109,25 @@ class TaskModel(nn.Module):
             last_BLD=output.last_hidden_state,
             layers=tuple(output.hidden_states) if self.task.all_layers else (),
             pooled_BD=getattr(output, "pooler_output", None),
+            word_logits=self.word_logits if self.task.masked_lm else None,
+        )
+
+    def _on_words_alone(self, batch: Batch) -> Encoded:
+        """The same, with 0 for the states of what pads the batch."""
+        layout = unpadded.Layout.of(batch.attention_mask_BL)
+        output = self.encoder(
+            input_ids=layout.words(batch.input_ids_BL),
+            token_type_ids=layout.words(batch.token_type_ids_BL),
+            position_ids=layout.positions(),
+            output_hidden_states=self.task.all_layers,
+            layout=layout,
+        )
+        last_BLD = layout.spread(output.last_hidden_state[0])
+        pooler = getattr(self.encoder, "pooler", None)
+        return Encoded(
+            last_BLD=last_BLD,
+            layers=tuple(layout.spread(layer[0]) for layer in output.hidden_states) if self.task.all_layers else (),
+            pooled_BD=pooler(last_BLD) if pooler is not None else None,
             word_logits=self.word_logits if self.task.masked_lm else None,
         )
 

@@ -15,7 +15,7 @@ def greedy_oracle(sentences: Sequence[str], summary: Sequence[str], most: int) -
 
     One sentence after another is taken: the one that raises ROUGE-1 F + ROUGE-2 F most, the first of several, until
     there are ``most`` or none raises it. Both are over sets of n-grams, of lower-case words stripped of everything but
-    letters and digits (Nallapati et al. 2017, section 4.1; nlpyang/BertSum).
+    letters and digits (after Nallapati et al. 2017; nlpyang/BertSum).
     """
     reference = [word for sentence in summary for word in _words(sentence)]
     golds = [_grams(reference, n) for n in (1, 2)]

@@ -1,4 +1,4 @@
-"""BERTSUM's three layers between sentence vectors and their scores (Liu 2019, section 2.3).
+"""BERTSUM's three layers between sentence vectors and their scores (Liu 2019, arXiv 1903.10318).
 
 Shape suffixes: B documents, S sentences, D the encoder's width. Each layer takes the vectors [B, S, D] and a mask
 [B, S] that is true where there is a sentence, and gives a logit a sentence [B, S]. What stands at padded places changes
@@ -115,7 +115,7 @@ class SentenceLstm(nn.Module):
 
 
 class LayerNormLstm(nn.Module):
-    """An LSTM whose gates and cell are layer-normed (Ba, Kiros, Hinton 2016; Liu 2019, equations 6 to 8)."""
+    """An LSTM whose gates and cell are layer-normed (Ba, Kiros, Hinton 2016), as Liu 2019 writes it."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()

@@ -15,25 +15,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 from transformers import AutoTokenizer
 
+from models.dropout import replace_dropouts
 from models.encoder import TaskModel
 from models.optimizers import make_optimizer
 from models.parameter_groups import HEAD, freeze, parameter_groups
 from models.position_rows import unreached_positions_stay
 from models.precision import has_fast_bf16
+from models.row_gradient import RowGradient
 from models.schedules import share_of_peak
 from models.tasks import Task
 from models.vocabulary import Vocabulary
 from pipeline import UserError
 from pipeline.progress import counting, say
 from pipeline.store import write_atomically, write_json, write_part
-from stages.loss_curve import RATE, draw_loss_curve
+from stages.loss_curve import RATE, LossCurve, draw_loss_curve
 from stages.micro_batches import seed_of
 from stages.rank_group import Ranks, joined_ranks
 from stages.selection import Selection
@@ -51,7 +52,6 @@ EVALUATIONS = 10
 """Evaluations over a run, unless a field says otherwise."""
 EVALUATION_BLOCK = 256
 """Dev examples that are grouped by length at a time."""
-CURVE = pa.schema([("step", pa.int32()), ("split", pa.string()), ("name", pa.string()), ("value", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,17 @@ class Trainer:
         self.steps = settings.steps or self.batches.order.steps_in(settings.epochs)
         self.head_steps = min(self.steps, self.batches.order.steps_in(settings.head_first))
         self.model = TaskModel.start(run.model, self.task, settings.seed, settings.keep_head).to(ranks.device)
+        replace_dropouts(self.model)
         if settings.gradient_checkpointing:
             self.model.pretrained.activation_checkpointing_enable()
         self.optimizer = self._make_optimizer()
+        table = self.model.pretrained.get_input_embeddings()
+        alone = ranks.size == 1 and ranks.device.type == "cpu" and not self.task.masked_lm
+        self.words = RowGradient(table) if alone and table.weight.requires_grad else None
         bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(ranks.device))
         self.autocast = torch.autocast(ranks.device.type, torch.bfloat16, enabled=bf16)
         self.selection = Selection(settings.select_by, settings.patience)
-        self.curve: list[dict[str, Any]] = []
-        """Rows of loss.parquet: step, split, name, value."""
+        self.curve = LossCurve()
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         settings, model = self.settings, self.model
@@ -144,20 +147,20 @@ class Trainer:
                 batches = coming.result()
                 if step + 1 < last:
                     coming = ahead.submit(self.batches.of_step, step + 1)
-                rows = self._rows(step + 1, "train", losses := self._step(step, batches))
+                measured = {"train": self._step(step, batches)}
                 if self._is_evaluated(step + 1):
-                    figures = self._evaluate()
-                    rows += self._rows(step + 1, "dev", figures)
-                    if self.selection.better(step + 1, figures):
+                    measured["dev"] = self._evaluate()
+                    if self.selection.better(step + 1, measured["dev"]):
                         self._save(BEST.format(step + 1), self.model.state_dict())
-                self.curve += rows
-                for row in rows:
-                    tensorboard(f"{row['name']}/{row['split']}", row["value"], row["step"])
+                for split, values in measured.items():
+                    self.curve.add(step + 1, split, values)
+                    for name, value in values.items():
+                        tensorboard(f"{name}/{split}", value, step + 1)
                 over = step + 1 == self.steps or self.selection.over
                 if over or (step + 1) % self.settings.checkpoint_every == 0:
                     self._save_checkpoint(step + 1)
                 if not self.ranks.rank:
-                    counter.advance(1, f"loss {losses['loss']:.3f}")
+                    counter.advance(1, f"loss {measured['train']['loss']:.3f}")
                 if over:
                     break
         self._end()
@@ -165,10 +168,6 @@ class Trainer:
     def _is_evaluated(self, step: int) -> bool:
         every = self.settings.evaluate_every or max(1, self.steps // EVALUATIONS)
         return len(self.dev) > 0 and (step % every == 0 or step == self.steps)
-
-    @staticmethod
-    def _rows(step: int, split: str, values: dict[str, float]) -> list[dict[str, Any]]:
-        return [{"step": step, "split": split, "name": name, "value": value} for name, value in values.items()]
 
     # ------------------------------------------------------------------------------------------- one step
 
@@ -197,6 +196,8 @@ class Trainer:
         with unreached_positions_stay(self.model.pretrained, self.optimizer):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.words:
+            self.words.clear()
         parts = self.ranks.sum(dict(zip(self.task.loss_terms, sums.tolist(), strict=True)))
         parts = {name: value for name, value in parts.items() if totals[name]}
         return {"loss": sum(parts.values()), **parts, RATE: rate}
@@ -213,16 +214,21 @@ class Trainer:
 
     def _reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Add the ranks' gradients up and clip them. One that no micro-batch touched is zero on all of them."""
-        learning = [p for p in parameters if p.requires_grad]
-        for parameter in learning:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
+        words = self.words.take() if self.words else None
+        gradients = [] if words is None else [words]
+        for parameter in parameters:
+            if parameter.requires_grad and (words is None or parameter is not self.words.weight):
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                gradients.append(parameter.grad)
         if self.ranks.size > 1:
-            for handle in [dist.all_reduce(p.grad, async_op=True) for p in learning]:
+            for handle in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
                 handle.wait()
-        norm = get_total_norm([p.grad for p in learning if p.grad is not None])
-        if self.ranks.device.type != "cpu" or norm > self.settings.clip_norm:  # asking a GPU would wait for it
-            clip_grads_with_norm_(learning, self.settings.clip_norm, norm)
+        share = self.settings.clip_norm / (get_total_norm(gradients) + 1e-6)
+        if self.ranks.device.type != "cpu" or share < 1:  # asking a GPU would wait for it
+            torch._foreach_mul_(gradients, share.clamp(max=1.0))
+        if self.words:
+            self.words.lay_out()
 
     # ------------------------------------------------------------------------------------------- the dev split
 
@@ -261,7 +267,7 @@ class Trainer:
             "step": step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "curve": self.curve,
+            "curve": self.curve.state(),
             "selection": self.selection.state(),
         }
         self._save(CHECKPOINT, state)
@@ -286,12 +292,12 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.selection.load_state(state["selection"])
-        self.curve = state["curve"]
+        self.curve.load_state(state["curve"])
         return int(state["step"])
 
     def _end(self) -> None:
         """Go back to the best evaluation, let the task choose its thresholds on the whole dev split, and write."""
-        kept = self.curve[-1]["step"]
+        kept = self.curve.last_step
         if self.selection.by is not None:
             self.ranks.wait()
             kept = self.selection.step
@@ -303,15 +309,14 @@ class Trainer:
 
     def _write(self, kept: int) -> None:
         if self.selection.by is not None:
-            say(f"the best {self.selection.by} was at step {kept} of {self.curve[-1]['step']}: its weights are kept")
-        curve = pa.Table.from_pylist(self.curve, CURVE)
+            say(f"the best {self.selection.by} was at step {kept} of {self.curve.last_step}: its weights are kept")
+        curve = self.curve.table()
         write_part(self.out / "loss.parquet", curve)
         with write_atomically(self.out / "loss.png") as temporary:
             draw_loss_curve(curve, temporary)
         self.model.save(self.out)
         self.tokenizer.save_pretrained(self.out)
-        figures = {r["name"]: r["value"] for r in self.curve if r["split"] == "dev" and r["step"] == kept}
-        write_json(self.out / METRICS, figures)
+        write_json(self.out / METRICS, self.curve.at(kept, "dev"))
 
     @contextmanager
     def _tensorboard(self, first: int) -> Iterator[Callable[[str, float, int], None]]:

@@ -29,7 +29,7 @@ STD = 0.02
 @dataclass(frozen=True)
 class ConditionalLM(Task):
     """Conditional BERT: hidden words are predicted from the others and the sentence's label (Wu et al. 2018,
-    arXiv 1812.06705, section 3.2).
+    arXiv 1812.06705).
 
     Embeddings of labels take the place of segment embeddings: every position of a sentence has its label's. As many
     labels as the encoder has segments start from those; more start around segment A's.

@@ -63,6 +63,8 @@ class MaskedLM(Task):
     """Whether half of the sequences go on with another document's sentences, which [CLS] is to notice."""
     mask_probability: float = 0.15
     """Share of the words to predict; 80 % of them masked, 10 % random, 10 % kept."""
+    whole_words: bool = False
+    """Whether all wordpieces of a word are masked, or none."""
     short_share: float = 0.1
     """Share of sequences that are shorter, by any number of words."""
 
@@ -122,7 +124,7 @@ class MaskedLM(Task):
             first, is_next = stretch(example["text"], self._room, rng), False
             input_ids = np.concatenate([cls, first, sep]).astype(np.int64)
         candidates = np.delete(np.arange(len(input_ids)), [0, len(first) + 1, len(input_ids) - 1])
-        positions, targets = mask_words(input_ids, candidates, self.mask_probability, rng, vocabulary)
+        positions, targets = mask_words(input_ids, candidates, self.mask_probability, rng, vocabulary, self.whole_words)
         token_types = (np.arange(len(input_ids)) > len(first) + 1).astype(np.int64)
         drawn = {"input_ids": input_ids, "token_type_ids": token_types, "is_next": is_next}
         return {**drawn, "positions": positions, "targets": targets}

@@ -28,7 +28,7 @@ class Augment(Stage):
          original str, changes list<str> ("good > fine")
 
     What is drawn for a row depends on seed, id and number of the copy alone, not on the rows beside it, nor on how many
-    workers there are. Only words are replaced, by whole words; punctuation stays (Wu et al. 2018, section 3.3).
+    workers there are. Only words are replaced, by whole words; punctuation stays (Wu et al. 2018, arXiv 1812.06705).
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": ("id", "text", "label", "split"), "model": ()}

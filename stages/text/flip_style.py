@@ -31,7 +31,7 @@ class FlipStyle(Stage):
 
     The manifest has the share of originals that each gives their label and of new sentences that it gives the target,
     and the mean of ``kept``. Hidden words are filled one after another, the surest first, each by another word
-    than stood there (Wu et al. 2018, section 4.4, says what is done and not how words are chosen).
+    than stood there. After Wu et al. 2018, arXiv 1812.06705; how words are chosen and filled is ours.
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
 from pipeline import Artifact, Stage
-from pipeline.store import MANIFEST, part_rows
+from pipeline.store import ERRORS, MANIFEST, part_rows
 from tests.cases import Case
 
 OUTPUTS = Path(__file__).with_name("outputs.json")
@@ -90,6 +91,10 @@ def _contents(artifact: Artifact) -> Iterator[tuple[str, Any]]:
             for tensor, values in sorted(load_file(path).items()):
                 plain = values.float().numpy() if values.is_floating_point() else values.tolist()
                 yield f"{name} {tensor} {values.dtype}", plain
+        elif path.suffix == ".parquet" and path not in artifact.parts and path.name != ERRORS:
+            table = pq.read_table(path)
+            for column in table.column_names:
+                yield from _column(f"{path.stem} {column}", table[column].combine_chunks())
         elif path.is_file() and path.suffix not in (".parquet", ".arrow") and path.name != MANIFEST:
             yield name, hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -35,7 +35,7 @@ def test_only_the_linear_layer_scores_every_sentence_by_itself(layer: torch.nn.M
 
 
 def test_the_lstm_steps_as_the_paper_writes() -> None:
-    """Liu 2019, equations 6 to 8, one step from a zero state, norms at their start (no scale, no shift)."""
+    """One step from a zero state, norms at their start (no scale, no shift)."""
     torch.manual_seed(0)
     lstm = LayerNormLstm(3, 2)
     x = torch.randn(1, 1, 3)

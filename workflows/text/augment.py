@@ -117,8 +117,9 @@ def graph(
             more = g.add(f"rows-{name}", replace(augment, seed=rounds * seed + number), rows=rows, model=model)
             classify(name, seed, rows=rows, more=more)
         if flip:
-            judges = {"judge": f"{kind}-{seed}" for kind in classifiers if kind != "bert"}  # noqa: B035 - the last one
-            g.add(f"flip-{seed}", flip, rows=rows, model=model, classifier=f"bert-{seed}", **judges)
+            others = [kind for kind in classifiers if kind != "bert"]
+            judge = {"judge": f"{others[0]}-{seed}"} if others else {}
+            g.add(f"flip-{seed}", flip, rows=rows, model=model, classifier=f"bert-{seed}", **judge)
     return g
 
 
