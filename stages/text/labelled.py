@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
-from pipeline import Rejected
 from stages.text import tables
 
 LABELLED = pa.schema([(name, pa.string()) for name in ("id", "text", "second", "label", "split")])
@@ -16,37 +14,11 @@ LABELLED = pa.schema([(name, pa.string()) for name in ("id", "text", "second", "
 predict is a label too, as it stands in the file."""
 
 
-class Labels(Protocol):
-    """A reader that knows its files."""
-
-    def form(self, path: Path) -> tables.Form:
-        """How a file is written."""
-
-    def labelled(self, cells: Mapping[str, Any], split: str) -> dict[str, str | None]:
-        """text, second and label of a row. ValueError says what is wrong with it."""
-
-
-class LabelledReader:
-    """Blocks of files in, their rows out."""
-
-    def __init__(self, reader: Labels) -> None:
-        self.reader = reader
-
-    def __call__(self, blocks: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        good: list[dict[str, str | None]] = []
-        rejected = []
-        for block in tables.blocks_of(blocks):
-            for line in tables.rows(block, self.reader.form(Path(block.path))):
-                if isinstance(line, Rejected):
-                    rejected.append(line)
-                    continue
-                try:
-                    row = self.reader.labelled(line.cells, block.split)
-                except ValueError as error:
-                    rejected.append(Rejected(line.at, str(error)))
-                else:
-                    good.append({"id": line.at, **row, "split": block.split})
-        return pa.Table.from_pylist(good, LABELLED), rejected
+def labelled(
+    take: Callable[[Mapping[str, Any], str], dict[str, str | None]], line: tables.Line, split: str
+) -> list[dict[str, str | None]]:
+    """The row of a line; ``take`` finds text, second and label in its cells, or raises ValueError."""
+    return [{"id": line.at, **take(line.cells, split), "split": split}]
 
 
 def text_of(cells: Mapping[str, Any], column: str) -> str:

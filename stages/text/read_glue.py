@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text import tables
-from stages.text.labelled import LABELLED, LabelledReader, text_of
+from stages.text.labelled import LABELLED, labelled, text_of
 
 
 class Columns(NamedTuple):
@@ -76,7 +76,9 @@ class ReadGlue(Stage):
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         blocks = (b for path in self._files() for b in tables.cut(path, FILES[path.name], self.form(path)))
-        executor.map(partial(LabelledReader, self), tables.as_parts(blocks), out, schema=self.writes)
+        forms = {str(path): self.form(path) for path in self._files()}
+        make = partial(tables.RowReader, forms, partial(labelled, self.labelled), LABELLED)
+        executor.map(make, tables.as_parts(blocks), out, schema=LABELLED)
 
     def fingerprint(self) -> str:
         files = list(self._files())

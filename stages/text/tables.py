@@ -6,7 +6,7 @@ import csv
 import glob
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +143,33 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
                 yield Rejected(f"{path.name}:{number}", str(cells))
             elif any(cell.strip() for cell in cells):
                 yield _row(f"{path.name}:{number}", columns, cells)
+
+
+class RowReader:
+    """Blocks of files in, a table of what ``take`` makes of each of their rows out.
+
+    ``forms`` tells how each file is written, by its path. ``take`` is called with a row and its split; its ValueError
+    says what is wrong with the row, which is then rejected.
+    """
+
+    def __init__(
+        self, forms: Mapping[str, Form], take: Callable[[Line, str], Iterable[dict[str, Any]]], schema: pa.Schema
+    ) -> None:
+        self.forms, self.take, self.schema = forms, take, schema
+
+    def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        taken: list[dict[str, Any]] = []
+        rejected = []
+        for block in blocks_of(part):
+            for row in rows(block, self.forms[block.path]):
+                if isinstance(row, Rejected):
+                    rejected.append(row)
+                    continue
+                try:
+                    taken += self.take(row, block.split)
+                except ValueError as error:
+                    rejected.append(Rejected(row.at, str(error)))
+        return pa.Table.from_pylist(taken, self.schema), rejected
 
 
 def _parquet_rows(path: Path, block: Block) -> Iterator[Line]:

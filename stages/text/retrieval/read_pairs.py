@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text import tables
 from stages.text.retrieval.schemas import PAIRS
@@ -48,7 +48,7 @@ class ReadPairs(Stage):
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         files = [(path, split, form_of(path)) for path, split in self._files()]
-        make = partial(PairReader, {str(path): form for path, _, form in files})
+        make = partial(tables.RowReader, {str(path): form for path, _, form in files}, pairs, PAIRS)
         executor.map(make, tables.as_parts(self._blocks(files)), out, schema=PAIRS)
 
     def fingerprint(self) -> str:
@@ -81,28 +81,10 @@ def form_of(path: Path) -> tables.Form:
     )
 
 
-class PairReader:
-    """Blocks of files in, pairs out."""
-
-    def __init__(self, forms: Mapping[str, tables.Form]) -> None:
-        self.forms = forms
-
-    def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        pairs = []
-        rejected = []
-        for block in tables.blocks_of(part):
-            form = self.forms[block.path]
-            for row in tables.rows(block, form):
-                if isinstance(row, Rejected):
-                    rejected.append(row)
-                    continue
-                try:
-                    found = of_triple(row) if form == TRIPLES else [labelled(row)]
-                except ValueError as error:
-                    rejected.append(Rejected(row.at, str(error)))
-                else:
-                    pairs += [{**pair, "split": block.split} for pair in found]
-        return pa.Table.from_pylist(pairs, PAIRS), rejected
+def pairs(line: tables.Line, split: str) -> list[dict[str, Any]]:
+    """The pairs of a line, two of a triple. ValueError says what is wrong with it."""
+    found = of_triple(line) if tuple(line.cells) == TRIPLES.columns else [labelled(line)]
+    return [{**pair, "split": split} for pair in found]
 
 
 def of_triple(row: tables.Line) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text import tables
 from stages.text.retrieval.collection_files import TOP1000, find
@@ -39,7 +39,7 @@ class ReadRun(Stage):
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         files = [(path, form_of(path)) for path in find(self.run_file)]
         blocks = (block for path, form in files for block in tables.cut(path, "", form))
-        make = partial(RunReader, {str(path): form for path, form in files})
+        make = partial(tables.RowReader, {str(path): form for path, form in files}, candidates, RUN)
         executor.map(make, tables.as_parts(blocks), out, schema=RUN)
 
     def fingerprint(self) -> str:
@@ -63,34 +63,17 @@ def form_of(path: Path) -> tables.Form:
     )
 
 
-class RunReader:
-    """Blocks of files in, candidates out."""
-
-    def __init__(self, forms: Mapping[str, tables.Form]) -> None:
-        self.forms = forms
-
-    def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        candidates = []
-        rejected = []
-        for block in tables.blocks_of(part):
-            form = self.forms[block.path]
-            for row in tables.rows(block, form):
-                if isinstance(row, Rejected):
-                    rejected.append(row)
-                    continue
-                try:
-                    candidates.append(candidate(row.cells, form))
-                except ValueError:
-                    rejected.append(Rejected(row.at, f"rank and score must be numbers: {' '.join(row.cells.values())}"))
-        return pa.Table.from_pylist(candidates, RUN), rejected
-
-
-def candidate(cells: Mapping[str, str], form: tables.Form) -> dict[str, Any]:
-    """A row of a run. ValueError where rank or score is no number."""
+def candidates(line: tables.Line, split: str) -> list[dict[str, Any]]:
+    """The row of a run's line. ValueError where rank or score is no number."""
+    cells = line.cells
     rank = score = None
-    if form != TOP1000:
-        rank = int(cells["rank"])
-        score = float(cells["score"]) if "score" in cells else 1.0 / max(rank, 1)
-        if not math.isfinite(score):
-            raise ValueError
-    return {"query_id": cells["query_id"], "doc_id": cells["doc_id"], "rank": rank, "score": score}
+    try:
+        if "rank" in cells:
+            rank = int(cells["rank"])
+            score = float(cells["score"]) if "score" in cells else 1.0 / max(rank, 1)
+        finite = score is None or math.isfinite(score)
+    except ValueError:
+        finite = False
+    if not finite:
+        raise ValueError(f"rank and score must be numbers: {' '.join(cells.values())}")
+    return [{"query_id": cells["query_id"], "doc_id": cells["doc_id"], "rank": rank, "score": score}]
