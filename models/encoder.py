@@ -7,7 +7,6 @@ as ``head.safetensors`` and the task as ``task.json``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ import models.word_encoder  # noqa: F401 - AutoModel knows it from then on
 from models import unpadded
 from models.extended_encoder import load_masked_lm
 from models.task_file import TASK, load_task, save_task
+from models.word_layer import WordLayer
 
 if TYPE_CHECKING:
     from models.tasks.task import Batch, Task
@@ -41,8 +41,12 @@ class Encoded:
     """The embeddings' output and every layer's, each [B, L, D]; empty unless the task asks for them."""
     pooled_BD: Tensor | None
     """BERT's pooler on [CLS]; None for an encoder without one."""
-    word_logits: Callable[[Tensor], Tensor] | None
-    """[n, D] -> [n, words]: the masked language model's output layer; None unless the task predicts words."""
+    words: WordLayer | None
+    """The masked language model's output layer; None unless the task predicts words."""
+
+    def at(self, position_n: Tensor) -> Tensor:
+        """The last states [n, D] at positions of the flattened batch."""
+        return self.last_BLD.flatten(0, 1)[position_n]
 
 
 class TaskModel(nn.Module):
@@ -55,6 +59,7 @@ class TaskModel(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.head = task.head(pretrained.config)
+        self.words = WordLayer(pretrained) if task.masked_lm else None
         known = inspect.signature(self.encoder.forward).parameters
         self._takes_token_types = "token_type_ids" in known
         self._takes_layout = unpadded.allow(pretrained)
@@ -109,7 +114,7 @@ class TaskModel(nn.Module):
             last_BLD=output.last_hidden_state,
             layers=tuple(output.hidden_states) if self.task.all_layers else (),
             pooled_BD=getattr(output, "pooler_output", None),
-            word_logits=self.word_logits if self.task.masked_lm else None,
+            words=self.words,
         )
 
     def _on_words_alone(self, batch: Batch) -> Encoded:
@@ -128,23 +133,8 @@ class TaskModel(nn.Module):
             last_BLD=last_BLD,
             layers=tuple(layout.spread(layer[0]) for layer in output.hidden_states) if self.task.all_layers else (),
             pooled_BD=pooler(last_BLD) if pooler is not None else None,
-            word_logits=self.word_logits if self.task.masked_lm else None,
+            words=self.words,
         )
-
-    def word_logits(self, hidden_nD: Tensor) -> Tensor:
-        """The masked language model's own output layer on hidden states of any positions: [n, words]."""
-        model: Any = self.pretrained
-        logits: Tensor
-        if hasattr(model, "cls"):  # BERT
-            logits = model.cls(hidden_nD)
-        elif hasattr(model, "lm_head"):  # MPNet
-            logits = model.lm_head(hidden_nD)
-        elif hasattr(model, "generator_lm_head"):  # ELECTRA
-            logits = model.generator_lm_head(model.generator_predictions(hidden_nD))
-        else:  # DistilBERT
-            hidden_nD = model.activation(model.vocab_transform(hidden_nD))
-            logits = model.vocab_projector(model.vocab_layer_norm(hidden_nD))
-        return logits
 
 
 def _load_pretrained(directory: str | Path, task: Task, seed: int) -> PreTrainedModel:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pyarrow as pa
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -135,24 +134,17 @@ class ConditionalLM(Task):
         """None of its own: words are predicted by the encoder's output layer."""
         return nn.Identity()
 
-    @staticmethod
-    def _masked(encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probability [n] of every masked word, and whether it is the likeliest [n]."""
-        assert encoded.word_logits is not None
-        hidden_nD = encoded.last_BLD.flatten(0, 1)[batch.labels["position"]]
-        logits_nV = encoded.word_logits(hidden_nD).float()
-        target = batch.labels["target"]
-        return -F.cross_entropy(logits_nV, target, reduction="none"), logits_nV.argmax(-1) == target
-
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
-        log_p, _ = self._masked(encoded, batch)
+        assert encoded.words is not None
+        log_p = encoded.words.log_p(encoded.at(batch.labels["position"]), batch.labels["target"])
         return {"loss": -log_p.sum() / totals["loss"]}
 
     # ------------------------------------------------------------------------------------------- answers
 
     def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """For each sentence how many words were hidden, how many found, and their summed log-probability."""
-        log_p, right = self._masked(encoded, batch)
+        assert encoded.words is not None
+        log_p, right = encoded.words.scored(encoded.at(batch.labels["position"]), batch.labels["target"])
         rows, at = [], 0
         for n in (len(e["targets"]) for e in batch.examples):
             mine = slice(at, at + n)
@@ -167,15 +159,10 @@ class ConditionalLM(Task):
 
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """The likeliest words at each [MASK] of the text, under its label."""
-        assert encoded.word_logits is not None
+        assert encoded.words is not None
         answers = []
         for i, example in enumerate(batch.examples):
-            masks = np.flatnonzero(np.asarray(example["input_ids"]) == vocabulary.mask)
-            found = []
-            if len(masks):
-                top = encoded.word_logits(encoded.last_BLD[i, torch.from_numpy(masks)]).float().softmax(-1).topk(5)
-                for ids, probabilities in zip(top.indices.tolist(), top.values.tolist(), strict=True):
-                    words = zip(map(vocabulary.word, ids), probabilities, strict=True)
-                    found.append([{"word": word, "probability": round(p, 4)} for word, p in words])
+            masks = torch.from_numpy(np.flatnonzero(np.asarray(example["input_ids"]) == vocabulary.mask))
+            found = encoded.words.likeliest(encoded.last_BLD[i, masks], vocabulary)
             answers.append({"id": example["id"], "label": self.labels[example["label"]], "masks": found})
         return answers

@@ -24,8 +24,6 @@ from models.vocabulary import Vocabulary
 WORD, NEXT = "word", "next_sentence"
 OTHER_TRIES = 10
 """Draws for an example of another document, as in google-research/bert."""
-TOP = 5
-"""Words shown for a [MASK]."""
 
 
 @dataclass(frozen=True)
@@ -183,19 +181,13 @@ class MaskedLM(Task):
         return head
 
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
-        log_p, _ = self._masked(encoded, batch)
+        assert encoded.words is not None
+        log_p = encoded.words.log_p(encoded.at(batch.labels["position"]), batch.labels["target"])
         losses = {WORD: -log_p.sum() / totals[WORD]}
         if self.next_sentence:
             log_p, _ = self._next(head, encoded, batch)
             losses[NEXT] = -log_p.sum() / totals[NEXT]
         return losses
-
-    @staticmethod
-    def _masked(encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probability [n] of every masked word, and whether it is the likeliest [n]."""
-        assert encoded.word_logits is not None
-        hidden_nD = encoded.last_BLD.flatten(0, 1)[batch.labels["position"]]
-        return _scored(encoded.word_logits(hidden_nD), batch.labels["target"])
 
     @staticmethod
     def _next(head: nn.Module, encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -206,7 +198,9 @@ class MaskedLM(Task):
 
     def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """For each part of the loss how many, how many right, their summed log-probability."""
-        scored = {WORD: self._masked(encoded, batch)}
+        assert encoded.words is not None
+        hidden_nD = encoded.at(batch.labels["position"])
+        scored = {WORD: encoded.words.scored(hidden_nD, batch.labels["target"])}
         if self.next_sentence:
             scored[NEXT] = self._next(head, encoded, batch)
         return [
@@ -227,19 +221,12 @@ class MaskedLM(Task):
 
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """The likeliest words at each [MASK]."""
-        assert encoded.word_logits is not None
+        assert encoded.words is not None
         answers = []
         for i, laid_out in enumerate(batch.examples):
-            answer: dict[str, Any] = {"id": laid_out["example"]["id"], "masks": []}
-            masks = np.flatnonzero(laid_out["input_ids"] == vocabulary.mask)
-            if len(masks):
-                logits = encoded.word_logits(encoded.last_BLD[i, torch.from_numpy(masks)]).float()
-                top = logits.softmax(-1).topk(TOP)
-                answer["masks"] = [
-                    [{"word": vocabulary.word(w), "probability": round(p, 4)} for w, p in zip(ws, ps, strict=True)]
-                    for ws, ps in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-                ]
-            answers.append(answer)
+            masks = torch.from_numpy(np.flatnonzero(laid_out["input_ids"] == vocabulary.mask))
+            found = encoded.words.likeliest(encoded.last_BLD[i, masks], vocabulary)
+            answers.append({"id": laid_out["example"]["id"], "masks": found})
         return answers
 
 

@@ -213,7 +213,8 @@ class VideoText(Task):
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
         weights = (self.text_weight, self.video_weight, self.joint_weight)
         terms = batch.labels["term"]
-        log_p, _ = self._masked(encoded, batch)
+        assert encoded.words is not None
+        log_p = encoded.words.log_p(encoded.at(batch.labels["position"]), batch.labels["target"])
         losses = {}
         for term, name in TERMS.items():
             if batch.counts[name]:
@@ -225,15 +226,6 @@ class VideoText(Task):
         return losses
 
     @staticmethod
-    def _masked(encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probability [n] of every masked word, and whether it is the likeliest [n]. Only they get logits."""
-        assert encoded.word_logits is not None
-        hidden_nD = encoded.last_BLD.flatten(0, 1)[batch.labels["position"]]
-        logits_nV = encoded.word_logits(hidden_nD).float()
-        target = batch.labels["target"]
-        return -F.cross_entropy(logits_nV, target, reduction="none"), logits_nV.argmax(-1) == target
-
-    @staticmethod
     def _alignment(head: nn.Module, encoded: Encoded, batch: Batch) -> Tensor:
         cls_pD: Tensor = encoded.last_BLD[batch.labels["pair"], 0]
         logits: Tensor = head(cls_pD)
@@ -243,7 +235,8 @@ class VideoText(Task):
 
     def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """A row for each part of the loss: how many, how many right, their summed log-probability."""
-        log_p, right = self._masked(encoded, batch)
+        assert encoded.words is not None
+        log_p, right = encoded.words.scored(encoded.at(batch.labels["position"]), batch.labels["target"])
         rows = []
         for term, name in TERMS.items():
             mine = batch.labels["term"] == term
@@ -276,22 +269,16 @@ class VideoText(Task):
 
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """For each example the likeliest words at its [MASK]s and, with both kinds of words, whether they match."""
-        assert encoded.word_logits is not None
+        assert encoded.words is not None
         probability = torch.sigmoid(head(encoded.last_BLD[:, 0]).float().squeeze(-1)).tolist()
         answers = []
         for i, laid_out in enumerate(batch.examples):
             example, ids = laid_out["example"], laid_out["input_ids"]
-            answer: dict[str, Any] = {"video_id": example["video_id"], "aligned_probability": None, "masks": []}
+            answer: dict[str, Any] = {"video_id": example["video_id"], "aligned_probability": None}
             if len(example["text"]) and len(example["visual"]):
                 answer["aligned_probability"] = round(probability[i], 4)
-            masks = np.flatnonzero(ids == vocabulary.mask)
-            if len(masks):
-                logits = encoded.word_logits(encoded.last_BLD[i, torch.from_numpy(masks)]).float()
-                top = logits.softmax(-1).topk(5)
-                answer["masks"] = [
-                    [{"word": vocabulary.word(w), "probability": round(p, 4)} for w, p in zip(ws, ps, strict=True)]
-                    for ws, ps in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-                ]
+            masks = torch.from_numpy(np.flatnonzero(ids == vocabulary.mask))
+            answer["masks"] = encoded.words.likeliest(encoded.last_BLD[i, masks], vocabulary)
             answers.append(answer)
         return answers
 

@@ -70,11 +70,11 @@ class Rewriter:
     def _read(
         self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary
     ) -> list[dict[str, list[Found]]]:
-        assert encoded.word_logits is not None
+        assert encoded.words is not None
         rows = []
         for i, example in enumerate(batch.examples):
             masks = torch.from_numpy(example["masks"])
-            logits_nV = encoded.word_logits(encoded.last_BLD[i, masks])[:, : len(self.allowed_V)].float()
+            logits_nV = encoded.words.logits(encoded.last_BLD[i, masks])[:, : len(self.allowed_V)]
             rows.append({"found": self._choose(example["request"], logits_nV)})
         return rows
 

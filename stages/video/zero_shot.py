@@ -161,8 +161,8 @@ class TemplateScorer:
         at = torch.arange(first, first + n_masks)
 
         def read(head: torch.nn.Module, encoded: Encoded, batch: Batch, _: Vocabulary) -> list[Any]:
-            assert encoded.word_logits is not None
-            logits_BMV = encoded.word_logits(encoded.last_BLD[:, at]).float().log_softmax(-1)
+            assert encoded.words is not None
+            logits_BMV = encoded.words.logits(encoded.last_BLD[:, at]).log_softmax(-1)
             wanted_BNM = logits_BMV[:, torch.arange(n_masks), label_ids.to(logits_BMV.device)]
             return list(wanted_BNM.mean(-1).cpu().numpy())
 

@@ -27,7 +27,7 @@ SIZES = Sizes(
 def encoded(rows: int, length: int) -> Encoded:
     torch.manual_seed(1)
     layers = tuple(torch.randn(rows, length, 16) for _ in range(3))
-    return Encoded(last_BLD=layers[-1], layers=layers, pooled_BD=None, word_logits=None)
+    return Encoded(last_BLD=layers[-1], layers=layers, pooled_BD=None, words=None)
 
 
 def test_smoothing_by_hand() -> None:

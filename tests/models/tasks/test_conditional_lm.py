@@ -101,7 +101,7 @@ def test_an_encoder_without_segments_is_refused(tmp_path: Path) -> None:
 def logits(model: TaskModel, vocabulary: Vocabulary, label: str) -> torch.Tensor:
     batch = model.task.collate([example(vocabulary, label, "stir the [MASK]", model.task)], vocabulary)  # type: ignore[arg-type]
     with torch.no_grad():
-        return model.word_logits(model(batch).last_BLD[0, 3])
+        return model.words.logits(model(batch).last_BLD[0, 3])
 
 
 def test_logits_are_those_of_bert_on_words_and_the_labels_row(directory: Path, vocabulary: Vocabulary) -> None:
@@ -115,7 +115,7 @@ def test_logits_are_those_of_bert_on_words_and_the_labels_row(directory: Path, v
         hidden = table.LayerNorm(added)
         for layer in model.encoder.encoder.layer:
             hidden = layer(hidden)[0] if isinstance(layer(hidden), tuple) else layer(hidden)
-        torch.testing.assert_close(model.word_logits(hidden[0, 3]), logits(model, vocabulary, label))
+        torch.testing.assert_close(model.words.logits(hidden[0, 3]), logits(model, vocabulary, label))
 
 
 def test_the_label_decides_where_its_row_says_so(directory: Path, vocabulary: Vocabulary) -> None:

@@ -96,7 +96,7 @@ def test_the_score_is_log_probability_or_logit(tmp_path: Path) -> None:
 
     config = BertConfig(hidden_size=4, num_attention_heads=1)
     head = JudgeRelevance().head(config).eval()
-    encoded = Encoded(last_BLD=torch.zeros(2, 1, 4), layers=(), pooled_BD=torch.randn(2, 4), word_logits=None)
+    encoded = Encoded(last_BLD=torch.zeros(2, 1, 4), layers=(), pooled_BD=torch.randn(2, 4), words=None)
     logits = head(encoded)
     assert torch.equal(JudgeRelevance(score="logit").scores(head, encoded)[0], logits[:, 1])
     expected = logits[:, 1] - torch.logsumexp(logits, -1)
