@@ -5,6 +5,7 @@ Shape suffixes: n positions, D the encoder's width, V words.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -52,9 +53,15 @@ class WordLayer:
         return log_p_n
 
     def scored(self, hidden_nD: Tensor, target_n: Tensor) -> tuple[Tensor, Tensor]:
-        """The targets' log-probabilities [n], and whether each is the likeliest word [n]."""
-        logits_nV = self.logits(hidden_nD)
-        return -F.cross_entropy(logits_nV, target_n, reduction="none"), logits_nV.argmax(-1) == target_n
+        """The targets' log-probabilities [n], and whether each is the likeliest word [n]; no gradients."""
+        log_p_n = torch.zeros_like(target_n, dtype=torch.float32)
+        best_n = torch.zeros_like(target_n)
+        with torch.no_grad():
+            for mine in _chunks(len(target_n), self.model.get_output_embeddings().weight):
+                logits = self.logits(hidden_nD[mine])
+                log_p_n[mine] = -F.cross_entropy(logits, target_n[mine], reduction="none")
+                best_n[mine] = logits.argmax(-1)
+        return log_p_n, best_n == target_n
 
     def likeliest(self, hidden_nD: Tensor, vocabulary: Vocabulary) -> list[list[dict[str, Any]]]:
         """For each position the likeliest words with their probabilities, to be read."""
@@ -65,6 +72,12 @@ class WordLayer:
             [{"word": vocabulary.word(w), "probability": round(p, 4)} for w, p in zip(words, ps, strict=True)]
             for words, ps in zip(top.indices.tolist(), top.values.tolist(), strict=True)
         ]
+
+
+def _chunks(n: int, weight_VD: Tensor) -> Iterator[slice]:
+    """Of n positions as many at a time as make ``CHUNK`` logits."""
+    rows = max(1, CHUNK // len(weight_VD))
+    yield from (slice(start, start + rows) for start in range(0, n, rows))
 
 
 class _LogProbability(torch.autograd.Function):
@@ -84,9 +97,7 @@ class _LogProbability(torch.autograd.Function):
             states_nD, weight_VD = states_nD.to(dtype), weight_VD.to(dtype)
             p_nV = states_nD.new_empty(len(states_nD), len(weight_VD))
             log_p_n = torch.empty(len(states_nD), device=states_nD.device)
-            rows = max(1, CHUNK // len(weight_VD))
-            for start in range(0, len(states_nD), rows):
-                mine = slice(start, start + rows)
+            for mine in _chunks(len(states_nD), weight_VD):
                 logits = torch.addmm(bias_V.to(dtype), states_nD[mine], weight_VD.T).float()
                 log_p = logits.log_softmax(-1)
                 log_p_n[mine] = log_p.gather(1, target_n[mine, None])[:, 0]
