@@ -108,14 +108,15 @@ def report(artifacts: Mapping[str, Artifact]) -> None:
     if "zero_shot" not in artifacts:
         return
     manifest = artifacts["zero_shot"].manifest
-    table = Table(title=f"zero-shot, per cent: {manifest['template']}", title_justify="left", box=None, pad_edge=False)
-    for column in ("pairs", "method", "segments", "verb top-1", "top-5", "object top-1", "top-5"):
+    CONSOLE.print(f"zero-shot, per cent right: {manifest['template']}", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for column in ("pairs", "method", "verb", "top-5", "object", "top-5"):
         table.add_column(column, justify="left" if column in ("pairs", "method") else "right")
     pairs = None
     for row in manifest["scores"]:
-        first = "" if row["pairs"] == pairs else row["pairs"]
+        first = "" if row["pairs"] == pairs else f"{row['pairs']} {row['segments']:,}"
         pairs = row["pairs"]
         shares = [f"{100 * row[f'{kind}_top{k}']:.1f}" for kind in KINDS for k in (1, 5)]
-        table.add_row(first, row["method"], f"{row['segments']:,}", *shares)
+        table.add_row(first, row["method"], *shares)
     CONSOLE.print(table)
     CONSOLE.print(f"every segment's answers: {artifacts['zero_shot'].path}", soft_wrap=True)

@@ -25,7 +25,7 @@ SUPERVISED = "S3D, supervised"
 SUPERVISED_WORDS = "visual words, supervised"
 CHANCE = "chance"
 START = "BERT at the start, no video"
-PRIOR = "VideoBERT, no video (language prior)"
+PRIOR = "VideoBERT, no video (prior)"
 CROSS_MODAL = "VideoBERT, with video"
 
 
@@ -43,6 +43,7 @@ class ZeroShot(Stage):
     model with it. Pairs of verb and object that no training video shows are counted apart.
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "model": (),
         "start": (),

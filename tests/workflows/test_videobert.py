@@ -34,7 +34,7 @@ def test_from_video_files_to_zero_shot_scores(untouched: Path) -> None:
         "visual words, supervised",
         "chance",
         "BERT at the start, no video",
-        "VideoBERT, no video (language prior)",
+        "VideoBERT, no video (prior)",
         "VideoBERT, with video",
     }
 
