@@ -71,7 +71,9 @@ class Train(Stage):
     head_rate: float = 1.0
     """What the head's learning rate is of that of the encoder's top."""
     head_first: float = 0.0
-    """Epochs at the start in which the head learns alone, at the highest rate; the schedule begins after them."""
+    """Epochs at the start in which the head learns alone, at a flat rate; the schedule begins after them."""
+    head_first_rate: float | None = None
+    """The head's learning rate in those epochs; by default its highest of the schedule."""
     keep_head: bool = True
     """Go on with the head of a model that was trained for the same task; else it starts afresh."""
     freeze_layers: int = 0
@@ -113,6 +115,8 @@ class Train(Stage):
             raise UserError("layer_decay, head_rate and decay_power must be positive")
         if min(self.freeze_layers, self.head_first) < 0:
             raise UserError("freeze_layers and head_first must be 0 or more")
+        if self.head_first_rate is not None and self.head_first_rate <= 0:
+            raise UserError("head_first_rate must be positive")
         if self.patience is not None and (self.patience < 1 or not self.select_by):
             raise UserError("patience is 1 or more, and needs select_by")
 

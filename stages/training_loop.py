@@ -206,7 +206,8 @@ class Trainer:
         """Of what has the scale 1; flat while only the head learns."""
         settings, start = self.settings, self.head_steps
         if step < start:
-            return settings.learning_rate
+            first = settings.head_first_rate
+            return settings.learning_rate if first is None else first / settings.head_rate
         share = share_of_peak(
             settings.schedule, step - start, self.steps - start, settings.warmup, settings.decay_power
         )

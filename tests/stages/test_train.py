@@ -178,6 +178,12 @@ def test_the_head_learns_first(inputs: Inputs, tmp_path: Path) -> None:
     assert (fresh != TaskModel.load(out.path).head.weight).all()
 
 
+def test_alone_the_head_may_learn_at_a_rate_of_its_own(inputs: Inputs, tmp_path: Path) -> None:
+    """Of 12 steps the first 4 are one epoch; the curve is of what has the scale 1, the head's rate four times that."""
+    stage = replace(TRAIN, head_first=1.0, head_first_rate=4e-2, head_rate=4.0, schedule="constant", warmup=0.0)
+    assert curve(train(stage, inputs, tmp_path), "learning_rate") == pytest.approx([1e-2] * 4 + [3e-3] * 8)
+
+
 def test_lower_layers_stay_and_upper_ones_learn_faster(inputs: Inputs, tmp_path: Path) -> None:
     out = train(replace(TRAIN, freeze_layers=1, layer_decay=0.01, steps=3, warmup=0.0), inputs, tmp_path)
     before, after = weights(inputs["model"]), weights(out)

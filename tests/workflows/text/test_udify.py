@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.conllu import annotate, bare, parse
+from models.schedules import share_of_peak
 from models.tasks import ParseDependencies
 from pipeline import Artifact, LocalExecutor, Store, run
 from stages.predict import predict_file
@@ -19,17 +20,6 @@ from tests.stages.text.small_treebank import sentence, write_treebank
 from workflows.text import udify
 
 TASK = ParseDependencies(arc_width=16, label_width=8, dropout=0.0, word_dropout=0.05, max_tokens=20)
-TRAIN = replace(
-    udify.RECIPE,
-    task=TASK,
-    steps=60,
-    global_batch_size=16,
-    learning_rate=4e-3,
-    head_rate=2.0,
-    warmup=0.1,
-    evaluate_every=30,
-    precision="float32",
-)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +40,12 @@ def artifacts(folder: Path) -> Mapping[str, Artifact]:
         dev_files=str(folder / "toy-ud-dev.conllu"),
         test_files=str(folder / "*-ud-test.conllu"),
         encoder=str(folder / "encoder"),
-        train=TRAIN,
+        preset="small",
+        task=TASK,
     )
+    short = {"steps": 60, "global_batch_size": 16, "learning_rate": 4e-3, "head_rate": 2.0, "warmup": 0.1}
+    stage = replace(graph["train"].stage, **short, evaluate_every=30, precision="float32")
+    graph["train"] = replace(graph["train"], stage=stage)
     return run(graph, Store(folder / "store"), LocalExecutor())
 
 
@@ -99,3 +93,21 @@ def test_new_sentences_are_parsed_from_the_command_line(artifacts: Mapping[str, 
     assert parse(answers[1]["conllu"]).lemmas == answers[1]["lemmas"]
     assert answers[2]["error"].startswith('row 3: give "words"')
     assert len(answers[3]["heads"]) == len(long)
+
+
+def test_the_rates_of_the_reference_after_its_first_epoch() -> None:
+    """Of step s: 5 min(s^-0.5, s 29695^-1.5) times 4e-5 for the encoder and 1e-3 for the head, which before is flat."""
+    train = udify.PRESETS["reference"]
+    assert (train.head_first, train.head_first_rate) == (1.0, 1e-3)
+    for step in (1, 10_000, 29_695, 500_000, 79 * 21_695):
+        rate = train.learning_rate * share_of_peak(train.schedule, step - 1, 79 * 21_695, train.warmup)
+        times = 5 * min(step**-0.5, step * 29_695**-1.5)
+        assert rate == pytest.approx(4e-5 * times, rel=1e-3)
+        assert rate * train.head_rate == pytest.approx(1e-3 * times, rel=1e-3)
+
+
+def test_the_rates_of_the_paper_are_their_peaks() -> None:
+    train = udify.PRESETS["paper"]
+    rates = [train.learning_rate * share_of_peak(train.schedule, s, 79 * 21_695, train.warmup) for s in (3_999, 7_999)]
+    assert rates == pytest.approx([2.5e-5, 5e-5], rel=1e-3)
+    assert rates[1] * train.head_rate == pytest.approx(1e-3, rel=1e-3)
