@@ -104,7 +104,15 @@ class Encoder:
         for position, row in enumerate(self.task.in_context(in_group(rows, group).to_pylist())):
             try:
                 examples += self.task.encode(row, self.tokenizer)
-            except ValueError as error:
-                first = row[self.task.columns[0]]
-                rejected.append(Rejected(f"{first}, row {position} of its part", str(error)))
+            except Exception as error:
+                first = row.get(self.task.columns[0])
+                rejected.append(Rejected(f"{first}, row {position} of its part", refusal(error)))
         return pa.Table.from_pylist(examples, self.task.example_schema), rejected
+
+
+def refusal(error: Exception) -> str:
+    """Why a task refuses a row, in one line. A value of another type than the task reads is refused too."""
+    if isinstance(error, KeyError):
+        return f"it lacks the column {error}"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

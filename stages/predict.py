@@ -7,21 +7,20 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from models.task_file import load_task
 from models.tasks import Task
-from pipeline import Artifact, Executor, Resources, Stage, UserError
+from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from pipeline.progress import counting
 from pipeline.store import write_atomically
+from stages.encode import refusal
 from stages.examples import MappedExamples
 from stages.inference import Inference
+from stages.text import tables
 from stages.windows import WINDOW
 
 BLOCK = 1024
@@ -69,7 +68,8 @@ class Predictor:
 def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
     """Answer the rows of a .jsonl, .csv, .tsv or .parquet file, a JSON line each, to ``out`` or standard output.
 
-    A row the task refuses gets a line with its number and the reason under "error".
+    The cells of .csv and .tsv are texts, and null where they are empty. A row that cannot be read or that the task
+    refuses gets a line with its number and the reason under "error".
     """
     try:
         load_task(model_dir)
@@ -80,42 +80,44 @@ def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
     if out is None:
         _answer(inference, rows, sys.stdout)
     else:
-        with write_atomically(out) as temporary, temporary.open("w") as file:
+        with write_atomically(out) as temporary, temporary.open("w", encoding="utf-8") as file:
             _answer(inference, rows, file)
 
 
-def _answer(inference: Inference, rows: list[dict[str, Any]], sink: Any) -> None:
-    in_context = iter(inference.task.in_context([_named(row) for row in rows]))
+def _answer(inference: Inference, rows: list[tables.Line | Rejected], sink: Any) -> None:
+    task = inference.task
+    in_context = iter(task.in_context([_readable(row.cells) for row in rows if isinstance(row, tables.Line)]))
     with counting("predict", len(rows), "rows") as counter:
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
-            examples: list[dict[str, Any]] = []
+            examples = [task.example_schema.empty_table()]
             owners: list[int] = []
-            errors: dict[int, str] = {}
-            for number, row in enumerate(islice(in_context, len(block))):
+            lines: dict[int, list[Any]] = {}
+            for number, row in enumerate(block):
+                if isinstance(row, Rejected):
+                    lines[number] = [{"error": f"row {start + number + 1}: {row.reason}"}]
+                    continue
                 try:
-                    encoded = inference.task.encode(row, inference.tokenizer)
-                except KeyError as error:
-                    errors[number] = f"row {start + number + 1} lacks the column {error}"
-                except ValueError as error:
-                    errors[number] = f"row {start + number + 1}: {error}"
+                    encoded = task.encode(next(in_context), inference.tokenizer)
+                    examples.append(pa.Table.from_pylist(encoded, task.example_schema))
+                except Exception as error:
+                    lines[number] = [{"error": f"row {start + number + 1}: {refusal(error)}"}]
                 else:
-                    examples += encoded
                     owners += [number for example in encoded if not example.get(WINDOW)]
-            answers = MappedExamples([pa.Table.from_pylist(examples, inference.task.example_schema)])
-            answered = inference.predict([answers[i] for i in range(len(answers))])
-            lines: dict[int, list[Any]] = {n: [{"error": reason}] for n, reason in errors.items()}
-            for number, answer in zip(owners, answered, strict=True):
-                lines.setdefault(number, []).append({**_repeated(inference.task, block[number]), **answer})
+            mapped = MappedExamples([pa.concat_tables(examples)])
+            answers = inference.predict([mapped[i] for i in range(len(mapped))])
+            for number, answer in zip(owners, answers, strict=True):
+                lines.setdefault(number, []).append({**_repeated(task, block[number].cells), **answer})
             for number in sorted(lines):
                 for line in lines[number]:
-                    print(json.dumps(line, ensure_ascii=False), file=sink)
+                    print(json.dumps(line, ensure_ascii=False, default=str), file=sink)
             counter.advance(len(block))
 
 
-def _named(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with its id, a number perhaps, as text."""
-    return {**row, "id": str(row["id"])} if row.get("id") is not None else row
+def _readable(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as tasks read it: without what is null, and with its id, a number perhaps, as text."""
+    row = {name: cell for name, cell in cells.items() if cell is not None}
+    return {**row, "id": str(row["id"])} if "id" in row else row
 
 
 def _repeated(task: Task, row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -123,25 +125,14 @@ def _repeated(task: Task, row: Mapping[str, Any]) -> Mapping[str, Any]:
     return row if task.repeats is None else {name: row[name] for name in task.repeats if name in row}
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a table in one of the formats people keep rows in. UserError names the line that is broken."""
-    if path.suffix == ".parquet":
-        yield from pq.read_table(path).to_pylist()
-    elif path.suffix in (".csv", ".tsv"):
-        options = pyarrow.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
-        try:
-            yield from pyarrow.csv.read_csv(path, parse_options=options).to_pylist()
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path}: {error}") from None
-    elif path.suffix in (".jsonl", ".json"):
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            if line.strip():
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise UserError(f"{path}:{number}: not JSON ({error})") from None
-                if not isinstance(row, dict):
-                    raise UserError(f'{path}:{number}: a row is an object such as {{"text": "..."}}')
+def read_rows(source: Path) -> Iterator[tables.Line | Rejected]:
+    """The rows of a table; cells may stand in double quotes in .csv and not in .tsv, as in ReadTable."""
+    for path in tables.find_files(str(source)):
+        form = tables.Form(quotes=path.suffix == ".csv")
+        if path.suffix == ".parquet":
+            tables.columns_of(path, form)  # says so where it is none
+        for block in tables.cut(path, "test", form):
+            for row in tables.rows(block, form):
+                if isinstance(row, tables.Line) and path.suffix in (".csv", ".tsv"):
+                    row = row._replace(cells={name: cell or None for name, cell in row.cells.items()})
                 yield row
-    else:
-        raise UserError(f"{path}: give rows as .jsonl, .csv, .tsv or .parquet")

@@ -71,7 +71,7 @@ class ClassifyText(Task):
         return replace(self, labels=tuple(sorted(labels)))
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-        gold, split = row.get("label"), row.get("split")
+        gold, split = label_of(row), row.get("split")
         if split in ("train", "dev") and gold not in self.labels:
             raise ValueError(f"the label {gold!r} is none of {', '.join(self.labels)}")
         label = self.labels.index(gold) if gold in self.labels else NO_LABEL
@@ -147,7 +147,7 @@ class ScoreText(Task):
     """Share of the pooled state dropped in training; by default what the encoder's configuration says, else 0.1."""
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-        gold = row.get("label")
+        gold = label_of(row)
         try:
             score = math.nan if gold is None else float(gold)
         except ValueError:
@@ -184,6 +184,12 @@ class ScoreText(Task):
             return {}
         gold, predicted = zip(*pairs, strict=True)
         return {"pearson": glue.pearson(gold, predicted), "spearman": glue.spearman(gold, predicted)}
+
+
+def label_of(row: Row) -> str | None:
+    """The row's label as it stands in a file: new rows may say theirs as a number."""
+    label = row.get("label")
+    return None if label is None else str(label)
 
 
 def _encode(row: Row, tokenizer: PreTrainedTokenizerBase, max_tokens: int, second_first: bool) -> dict[str, Any]:

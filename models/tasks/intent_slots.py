@@ -94,6 +94,7 @@ class LabelUtterances(Task):
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         words, tags, intent, split = words_of(row), row.get("tags"), row.get("intent"), row.get("split")
+        intent = None if intent is None else str(intent)
         sequence = window(checked_pieces(words, tokenizer), self.max_tokens, tokenizer)
         if split in ("train", "dev"):
             if tags is None or intent is None:

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.tasks import VideoText
+from models.tasks import TagWords, VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import write_json, write_part
-from stages.encode import Encode
+from stages.encode import Encode, Encoder
 from stages.examples import open_examples
 from tests.stages.tiny_world import extended_bert, segments
 
@@ -73,6 +73,15 @@ def test_further_rows_follow_and_bad_rows_are_errors(model: Artifact, tmp_path: 
     assert errors.to_pylist() == [
         {"item": "b, row 1 of its part", "part": 0, "stage": "Encode", "reason": "neither words nor visual words"}
     ]
+
+
+def test_a_row_of_other_values_leaves_its_neighbours_their_context(model: Artifact) -> None:
+    rows = [{"id": w, "words": [w], "tags": ["O"], "document": "d", "split": "train"} for w in ("stir", "the", "soup")]
+    rows[1]["tags"] = [None]
+    encoder = Encoder(TagWords(tags=("O",), scheme="BIOES", document_context=True), model.path)
+    examples, rejected = encoder(pa.Table.from_pylist(rows))
+    assert [len(ids) for ids in examples["input_ids"].to_pylist()] == [5, 5]
+    assert [error.item for error in rejected] == ["the, row 1 of its part"]
 
 
 def test_missing_columns_are_said_before_any_work() -> None:

@@ -62,12 +62,45 @@ def test_csv_rows(inputs: Inputs, tmp_path: Path) -> None:
     assert len(answer["masks"][0]) == 5
 
 
+def test_rows_are_lines_and_what_stands_in_quotes_stays_as_it_is(inputs: Inputs, tmp_path: Path) -> None:
+    """In .tsv a quote is a quote; U+2028 ends no line."""
+    tsv = 'video_id\ttext\n1\t"stir the soup\n2\tcut"\n3\n4\tstir\n'
+    jsonl = '{"text": "stir\u2028the soup"}\n{oops\n["stir"]\n{"text": "cut"}\n'
+    found = {}
+    for name, text in (("rows.tsv", tsv), ("rows.jsonl", jsonl)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        predict_file(inputs["model"].path, tmp_path / name, tmp_path / "out.jsonl")
+        found[name] = [
+            json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        ]
+    assert [row.get("text") for row in found["rows.tsv"]] == ['"stir the soup', 'cut"', None, "stir"]
+    assert found["rows.tsv"][0]["video_id"] == "1"
+    assert found["rows.tsv"][2] == {"error": "row 3: 1 columns instead of 2 (video_id, text)"}
+    assert [row.get("text") for row in found["rows.jsonl"]] == ["stir\u2028the soup", None, None, "cut"]
+    assert found["rows.jsonl"][1]["error"].startswith("row 2: not JSON")
+    assert found["rows.jsonl"][2]["error"].startswith("row 3: not a row")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": 5},
+        {"text": ["stir"]},
+        {"text": "stir", "tokens": 5},
+        {"text": "stir", "tokens": ["stir"]},
+        {"text": "stir", "tokens": [0], "video_id": 7},
+    ],
+)
+def test_a_row_of_other_types_costs_itself_alone(inputs: Inputs, tmp_path: Path, row: dict) -> None:
+    found = answers(inputs["model"], [{"text": "stir", "tokens": [0]}, row, {"text": "cut", "tokens": [0]}], tmp_path)
+    assert [("error" in answer) for answer in found] == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("rows.jsonl", '{"text": "a"}\n{oops\n', "rows.jsonl:2: not JSON"),
-        ("rows.jsonl", '["a"]\n', "rows.jsonl:1: a row is an object"),
-        ("rows.docx", "a", "give rows as"),
+        ("rows.docx", "a", "rows.docx: give a table as"),
+        ("rows.parquet", "a", "rows.parquet: cannot be read as parquet"),
     ],
 )
 def test_files_that_cannot_be_read(inputs: Inputs, tmp_path: Path, name: str, text: str, message: str) -> None:

@@ -60,6 +60,13 @@ def test_rows_that_cannot_be_used(tokenizer, row: dict, reason: str) -> None:
         ClassifyText(labels=LABELS).encode(row, tokenizer)
 
 
+def test_new_rows_may_write_their_label_as_a_number(tokenizer) -> None:
+    (example,) = ClassifyText(labels=("0", "1")).encode({"text": "soup", "label": 1}, tokenizer)
+    assert (example["label"], example["gold"]) == (1, "1")
+    (example,) = ScoreText().encode({"text": "soup", "label": 2.5}, tokenizer)
+    assert (example["score"], example["gold"]) == (2.5, "2.5")
+
+
 def test_labels_are_learned_in_order() -> None:
     tables = [pa.table({"label": labels}) for labels in (["stir", "cut", None], ["stir", "serve"])]
     assert ClassifyText().learn(tables).labels == LABELS

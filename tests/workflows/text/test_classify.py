@@ -51,13 +51,16 @@ def test_every_test_row_has_an_answer(artifacts: dict[str, Artifact]) -> None:
 
 
 def test_new_rows_get_labels_with_probabilities(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text('{"text": "cut the soup", "label": "old"}\n{"text": " "}\n{"words": "x"}\n')
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "cut the soup", "label": "old"}\n{"text": " "}\n{"words": "x"}\n{"text": "stir", "label": 1}\n'
+    )
     predict_file(artifacts["train-0"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
-    first, empty, other = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    first, empty, other, numbered = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert (first["text"], first["label"], first["predicted"]) == ("cut the soup", "old", "cut")
     assert [p["label"] for p in first["probabilities"]] == ["cut", "stir"]
     assert "no wordpiece" in empty["error"]
     assert "'text'" in other["error"]
+    assert (numbered["label"], numbered["predicted"]) == (1, "stir")
 
 
 def test_regression_of_glue_from_its_own_files(tmp_path: Path) -> None:

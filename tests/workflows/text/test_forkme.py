@@ -75,7 +75,7 @@ def test_new_rows_get_a_label_and_bad_ones_a_reason(artifacts: dict[str, Artifac
     assert (good["text"], good["label"]) == ("cut the leek", "C")
     assert 0.5 < good["probability"] <= 1
     assert empty["error"] == "row 2: the text is empty"
-    assert without["error"] == "row 3 lacks the column 'text'"
+    assert without["error"] == "row 3: it lacks the column 'text'"
 
 
 def test_missing_files_are_said_before_any_work(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_from_folders_to_figures(artifacts: dict[str, Artifact]) -> None:
 
 
 def test_new_rows_are_answered(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
-    rows = [{"text": "cut now"}, {"words": ["stir", "soup"]}, {"text": ""}]
+    rows = [{"text": "cut now"}, {"words": ["stir", "soup"]}, {"text": ""}, {"text": "cut now", "intent": 3}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     predict_file(artifacts["train"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
     answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -55,3 +55,4 @@ def test_new_rows_are_answered(artifacts: dict[str, Artifact], tmp_path: Path) -
     assert answers[0]["tagged"] == [{"word": "cut", "tag": "O"}, {"word": "now", "tag": "B-time"}]
     assert answers[1]["intent"] == "stir"
     assert answers[2] == {"error": "row 3: the text is empty"}
+    assert answers[3] == {**answers[0], "intent": "cut"}

@@ -64,10 +64,12 @@ def test_predictions_are_words_with_tags(artifacts: dict[str, Artifact]) -> None
 
 def test_new_rows_are_answered(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     rows = [{"text": "stir the soup", "id": 7}, {"words": ["now", "cut"] * 9}, {"words": "now"}, {"id": "x"}]
+    rows.append({"words": ["a"], "tags": 5})
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     predict_file(artifacts["train"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
     answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [s["text"] for s in answers[0]["spans"]] == ["the soup"]
     assert len(answers[1]["tagged"]) == 18  # in several examples
     assert answers[2] == {"error": "row 3: words must be a list of texts, or text be one"}
-    assert answers[3] == {"error": "row 4 lacks the column 'text'"}
+    assert answers[3] == {"error": "row 4: it lacks the column 'text'"}
+    assert answers[4]["error"].startswith("row 5: TypeError")
