@@ -50,6 +50,14 @@ class ReadSummaryPairs(Stage):
     def fingerprint(self) -> str:
         return listing_digest([*self._articles(), self.summaries])
 
+    def splits(self) -> set[str]:
+        """Those that there are articles of."""
+        return {self.split_of(path.relative_to(self.articles)) for path in self._articles()}
+
+    def split_of(self, name: Path) -> str:
+        """The split of an article by its path below the folder."""
+        return next((part for part in name.parts[:-1] if part in SPLITS), self.split)
+
     def _articles(self) -> list[Path]:
         paths = sorted(Path(self.articles).rglob("*.txt"))
         if not paths:
@@ -74,7 +82,7 @@ class PairReader:
             "id": name.with_suffix("").as_posix(),
             "sentences": sentences,
             "summary": self._sentences(read_lines(Path(self.stage.summaries) / name)),
-            "split": next((part for part in name.parts[:-1] if part in SPLITS), self.stage.split),
+            "split": self.stage.split_of(name),
         }
         return pa.Table.from_pylist([row], SUMMARY_ROWS)
 

@@ -49,6 +49,10 @@ class ReadSummaryShards(Stage):
     def fingerprint(self) -> str:
         return listing_digest(self._files())
 
+    def splits(self) -> set[str]:
+        """Those that there are shards of."""
+        return set(self._files().values())
+
     def _files(self) -> dict[Path, str]:
         folder = Path(self.shards)
         if folder.is_dir():

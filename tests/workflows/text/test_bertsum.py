@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.schedules import share_of_peak
 from models.tasks import ExtractiveSummary
 from pipeline import Artifact, LocalExecutor, Store, UserError, run
 from stages.predict import predict_file
@@ -96,3 +97,20 @@ def test_what_to_read_is_one_of_two(tmp_path: Path) -> None:
         bertsum.graph(articles="a")
     with pytest.raises(UserError, match="either --shards or both"):
         bertsum.graph(shards="s", articles="a", summaries="b")
+
+
+def test_the_paper_s_rates_and_the_best_on_dev(tmp_path: Path) -> None:
+    """2e-3 min(s^-0.5, s 10000^-1.5) at step s; the last weights where there is no dev split."""
+    (tmp_path / "cnndm.train.0.json").touch()
+    train = bertsum.graph(shards=str(tmp_path))["train"].stage
+    assert isinstance(train, Train)
+    assert (train.epsilon, train.select_by) == (1e-9, None)
+    for step in (1, 5_000, 10_000, 50_000):
+        rate = train.learning_rate * share_of_peak(train.schedule, step - 1, 50_000, train.warmup)
+        assert rate == pytest.approx(2e-3 * min(step**-0.5, step * 10_000**-1.5))
+    (tmp_path / "cnndm.valid.0.json").touch()
+    assert bertsum.graph(shards=str(tmp_path))["train"].stage.select_by == "rougeLsum"  # type: ignore[attr-defined]
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "1.txt").touch()
+    files = {"articles": str(tmp_path), "summaries": str(tmp_path)}
+    assert bertsum.graph(**files)["train"].stage.select_by == "rougeLsum"  # type: ignore[attr-defined, arg-type]
