@@ -7,6 +7,7 @@ import pytest
 
 from models.tasks import ClassifyText, ConditionalLM, MaskedLM
 from pipeline import Artifact, LocalExecutor, Store, UserError, run
+from pipeline.store import write_json
 from stages.predict import predict_file
 from stages.text.flip_style import FlipStyle
 from stages.text.read_table import ReadTable
@@ -15,7 +16,8 @@ from stages.train import Train
 from tests.models.small_encoders import save_encoder
 from workflows.text import augment
 
-LABELLED = (("stir the soup now", "good"), ("cut the cafe now", "bad"))
+LABELLED = (("stir the soup now", "good"), ("cut the soup now", "bad"))
+"""Only the label tells which word is hidden at the beginning."""
 
 
 def training(task: ClassifyText | ConditionalLM | MaskedLM, steps: int, rate: float = 1e-2) -> Train:
@@ -28,7 +30,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Everything, on two kinds of sentences, one row of them without a label and one without a word."""
     folder = tmp_path_factory.mktemp("augment")
     save_encoder(folder / "encoder", width=32)
-    (folder / "plain.txt").write_text("stir the soup now\ncut the cafe\n\n" * 8)
+    (folder / "plain.txt").write_text("stir the soup now\ncut the soup\n\n" * 8)
     for split, n in (("train", 20), ("dev", 3), ("test", 4)):
         lines = [f"{text}\t{label}" for text, label in LABELLED * n]
         lines += ["soup\t", "?!\tgood"] if split == "train" else []
@@ -40,7 +42,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         encoder=str(folder / "encoder"),
         texts=str(folder / "plain.txt"),
         classifiers=("cnn", "bert"),
-        conditional=training(ConditionalLM(), 30),
+        conditional=training(ConditionalLM(), 150, rate=5e-3),
         bert=training(ClassifyText(), 5),
         words=training(ClassifyText(), 2),
         start=StartWordEncoder(width=12),
@@ -61,19 +63,11 @@ def test_every_classifier_is_trained_without_and_with_new_sentences(
     assert set(new["split"].to_pylist()) == {"train"}
     assert artifacts["examples-0-new-0"].rows() == artifacts["examples-0"].rows() + 20
     for kind in ("cnn", "bert"):
-        for name in (f"{kind}-0-test", f"{kind}-0-new-0-test"):
+        for name in (f"{kind}-0-old-0-test", f"{kind}-0-new-0-test"):
             assert artifacts[name].manifest["metrics"].keys() >= {"accuracy", "macro_f1"}
     augment.report(artifacts)
     printed = capsys.readouterr().err
     assert [word in printed for word in ("without", "with", "gain", "cnn", "bert", "rnn")] == [True] * 5 + [False]
-
-
-def test_new_sentences_go_by_their_label(artifacts: dict[str, Artifact]) -> None:
-    """After thirty steps the hidden word of most sentences is one that its label has."""
-    rows = artifacts["rows-0-new-0"].read().to_pylist()
-    allowed = {"good": {"stir", "the", "soup", "now"}, "bad": {"cut", "the", "cafe", "now"}}
-    fits = [set(row["text"].split()) <= allowed[row["label"]] for row in rows]
-    assert sum(fits) / len(fits) > 0.5
 
 
 def test_sentences_are_flipped(artifacts: dict[str, Artifact], capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,22 +76,22 @@ def test_sentences_are_flipped(artifacts: dict[str, Artifact], capsys: pytest.Ca
     assert len(rows) == 8
     assert all(row["target"] != row["label"] and row["kept"] == 0.75 for row in rows)
     assert flipped.manifest["figures"].keys() == {"before", "after", "judge_before", "judge_after", "kept"}
-    assert flipped.manifest["figures"]["before"] == artifacts["bert-0-test"].manifest["metrics"]["accuracy"]
+    assert flipped.manifest["figures"]["before"] == artifacts["bert-0-old-0-test"].manifest["metrics"]["accuracy"]
 
 
-def test_a_word_is_found_for_a_mask(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
-    rows = [{"text": "[MASK] the soup now", "label": label} for label in ("good", "great")]
+def test_a_hidden_word_goes_by_the_label(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
+    rows = [{"text": "[MASK] the soup now", "label": label} for label in ("good", "bad", "great")]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     predict_file(artifacts["conditional-0-new-0"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
-    answer, error = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert "stir" in [found["word"] for found in answer["masks"][0]]
-    assert error == {"error": "row 2: the label 'great' is none of bad, good"}
+    *answers, error = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [answer["masks"][0][0]["word"] for answer in answers] == ["stir", "cut"]
+    assert error == {"error": "row 3: the label 'great' is none of bad, good"}
 
 
 def test_a_cnn_answers_new_rows_as_bert_does(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"text": "stir the soup"}\n')
     for kind in ("cnn", "bert"):
-        predict_file(artifacts[f"{kind}-0"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
+        predict_file(artifacts[f"{kind}-0-old-0"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
         assert json.loads((tmp_path / "out.jsonl").read_text())["predicted"] in ("good", "bad")
 
 
@@ -107,7 +101,22 @@ def test_a_round_goes_on_from_the_round_before() -> None:
     assert graph["conditional-1-new-1"].inputs["model"] == "conditional-1-new-0"
     assert graph["rows-1-new-1"].inputs == {"rows": "rows-1", "model": "conditional-1-new-1"}
     assert graph["rnn-1-new-1"].inputs == {"model": "start-rnn-1", "examples": "examples-1-new-1"}
+    assert graph["rnn-1-old-1"].inputs == {"model": "start-rnn-1", "examples": "examples-1"}
     assert len({graph[f"rows-{i}-new-{r}"].stage.seed for i in range(2) for r in range(2)}) == 4  # type: ignore[attr-defined]
+
+
+def test_the_best_of_the_rounds_counts_without_new_sentences_as_with_them(tmp_path: Path) -> None:
+    """Dev and test accuracies by round; one figure is chosen by the other."""
+    measured = {"old": [(0.7, 0.60), (0.8, 0.72)], "new": [(0.9, 0.75), (0.6, 0.80)]}
+    artifacts = {}
+    for arm, rounds in measured.items():
+        for number, accuracies in enumerate(rounds):
+            for name, accuracy in zip((f"cnn-0-{arm}-{number}", f"cnn-0-{arm}-{number}-test"), accuracies, strict=True):
+                (tmp_path / name).mkdir()
+                write_json(tmp_path / name / "manifest.json", {"metrics": {"accuracy": accuracy}, "key": name})
+                artifacts[name] = Artifact(tmp_path / name, name)
+    assert augment.accuracies(artifacts, "cnn", 0) == (0.72, 0.75)
+    assert augment.accuracies(artifacts, "cnn", 1) is None
 
 
 def test_what_cannot_be_done_is_said_at_once() -> None:
