@@ -49,9 +49,9 @@ class RenderKitchen(Stage):
         [("video_id", pa.string()), ("path", pa.string()), ("split", pa.string()), ("duration_s", pa.float64())]
     )
 
-    train: int = 80
+    train: int = 120
     """Training videos."""
-    dev: int = 6
+    dev: int = 16
     """Development videos."""
     test: int = 16
     """Test videos."""
