@@ -72,17 +72,19 @@ def draw_loss_curve(curve: pa.Table, path: Path) -> None:
         series.setdefault((row["split"], row["name"]), []).append((row["step"], row["value"]))
     losses = {name: points for (split, name), points in series.items() if split == "train" and name != RATE}
     shares = {name: p for (split, name), p in series.items() if split == "dev" and max(v for _, v in p) <= 1}
+    colours = {name: f"C{i}" for i, name in enumerate(n for n in losses if n != "loss")} | {"loss": "black"}
     figure, axes = plt.subplots(1, 2 if shares else 1, figsize=(12 if shares else 6, 4), squeeze=False)
     for name, points in losses.items():
         steps, values = np.array(points).T
         width = max(1, len(values) // 50)
         smooth = np.convolve(values, np.ones(width) / width, "valid")
-        axes[0, 0].plot(steps[width - 1 :], smooth, label=name, color="black" if name == "loss" else None)
+        axes[0, 0].plot(steps[width - 1 :], smooth, label=name, color=colours[name])
     axes[0, 0].set(title="training loss", xlabel="step", ylim=(0, None))
     axes[0, 0].legend(fontsize="small")
     if shares:
-        for name, points in shares.items():
-            axes[0, 1].plot(*np.array(points).T, marker=".", label=name)
+        for i, (name, points) in enumerate(shares.items()):
+            colour = colours.get(name.removesuffix("_accuracy"), f"C{len(losses) + i}")
+            axes[0, 1].plot(*np.array(points).T, marker=".", label=name, color=colour)
         axes[0, 1].set(title="dev split", xlabel="step", ylim=(0, 1))
         axes[0, 1].legend(fontsize="small")
     figure.tight_layout()
