@@ -31,7 +31,7 @@ class Train(Stage):
     (seed, step, micro-batch).
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("length", "split")}
     neutral: ClassVar[frozenset[str]] = frozenset({"micro_batch_tokens", "gradient_checkpointing", "checkpoint_every"})
 
@@ -87,7 +87,8 @@ class Train(Stage):
     evaluate_every: int | None = None
     """Steps between evaluations on the dev split; by default ten over the run."""
     evaluate_examples: int = 2000
-    """Dev examples an evaluation looks at, from the first on."""
+    """About how many dev examples an evaluation looks at, evenly spaced over the split; of what is judged together (a
+    row's windows, a query's candidates) all or none."""
     select_by: str | None = None
     """A figure of the dev split, with a minus before its name if less is better: the weights of the best evaluation are
     kept. By default the last ones are."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from stages.example_order import ExampleOrder
 from stages.examples import open_examples
 from stages.micro_batches import cut
 from stages.rank_group import Ranks
+from stages.windows import WINDOW, has_windows
 
 INDEX = "positions"
 GROUP = "group"
@@ -75,8 +77,28 @@ class TrainingBatches:
         self.order = ExampleOrder([g for g, _ in filled], [r for _, r in filled], batch_size, seed)
 
     def dev(self, limit: int | None = None) -> np.ndarray:
-        """Positions of the dev split; of each group at most the first ``limit``."""
-        return np.concatenate([group[:limit] for group in self._groups_of("dev")])
+        """Positions of the dev split; of each group about ``limit``, evenly spaced, all or none of what is judged
+        together."""
+        return np.concatenate([self._sample(group, limit) for group in self._groups_of("dev")])
+
+    def _sample(self, positions: np.ndarray, limit: int | None) -> np.ndarray:
+        if limit is None or len(positions) <= limit:
+            return positions
+        starts = self._starts(positions)
+        ends = np.append(starts[1:], len(positions))
+        taken = min(limit, max(1, limit * len(starts) // len(positions)))
+        chosen = np.arange(taken) * len(starts) // max(1, taken)
+        return np.concatenate([positions[:0], *(positions[starts[i] : ends[i]] for i in chosen)])
+
+    def _starts(self, positions: np.ndarray) -> np.ndarray:
+        """Where among ``positions`` begins what is judged together."""
+        starts = np.ones(len(positions), bool)
+        if has_windows(self.task):
+            starts = self.examples.column(WINDOW, positions) == 0
+        for name in self.task.judged_by:
+            values = self.examples.column(name, positions).tolist()
+            starts[1:] &= [value is None or value != before for before, value in pairwise(values)]
+        return np.flatnonzero(starts)
 
     def of_step(self, step: int) -> StepBatches:
         """This rank's share of the global batch of ``step``."""

@@ -53,6 +53,7 @@ class JudgeAspects(Task):
     )
 
     learned: ClassVar[tuple[str, ...]] = ("labels",)
+    judged_by: ClassVar[tuple[str, ...]] = ("id",)
 
     form: Form = "NLI-M"
     """How the second sentence is put: a question (QA) or a few words (NLI), one for all labels (M) or one each (B)."""

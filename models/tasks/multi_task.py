@@ -53,6 +53,7 @@ class MultiTask(Task):
             "masked_lm": any(task.masked_lm for task in tasks),
             "all_layers": any(task.all_layers for task in tasks),
             "token_columns": tuple(dict.fromkeys(name for task in tasks for name in task.token_columns)),
+            "judged_by": tuple(dict.fromkeys(name for task in tasks for name in task.judged_by)),
             "loss_terms": tuple(f"{name}/{term}" for name, task in self.tasks.items() for term in task.loss_terms),
         }
         for name, value in follows.items():

@@ -50,6 +50,8 @@ class JudgeRelevance(Task):
         [("id", pa.string()), ("probability", pa.float32()), ("score", pa.float32())]
     )
 
+    judged_by: ClassVar[tuple[str, ...]] = ("query_id",)
+
     score: Literal["log_probability", "logit"] = "log_probability"
     """What ranks: the logarithm of the probability (passage re-ranking), or the raw logit of the class "relevant",
     which sums of sentences are made of."""

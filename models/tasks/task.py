@@ -81,6 +81,9 @@ class Task(ABC):
     """The columns of a new row that stand beside its answer in a file of answers; None for all of them."""
     loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
     """The parts of the loss: the names that ``loss`` returns and every batch's ``counts`` has."""
+    judged_by: ClassVar[tuple[str, ...]] = ()
+    """Columns of an example: neighbours that have the same value in one, a query's candidates, are judged together, as
+    a row's windows always are. A sample of the dev split has all of them or none."""
     all_layers: ClassVar[bool] = False
     """Whether its head reads every layer of the encoder."""
 
