@@ -61,14 +61,14 @@ class Lamb(torch.optim.Optimizer):
         torch._foreach_lerp_(m, gradients, 1 - b1)
         torch._foreach_mul_(v, b2)
         torch._foreach_addcmul_(v, gradients, gradients, 1 - b2)
-        step = float(steps[0])
+        ages = [float(step) for step in steps] if self.form.debias else []
         denominator = torch._foreach_sqrt(v)
         if self.form.debias:
-            torch._foreach_div_(denominator, (1 - b2**step) ** 0.5)
+            torch._foreach_div_(denominator, [(1 - b2**age) ** 0.5 for age in ages])
         torch._foreach_add_(denominator, group["eps"])
         r = list(torch._foreach_div(m, denominator))
         if self.form.debias:
-            torch._foreach_div_(r, 1 - b1**step)
+            torch._foreach_div_(r, [1 - b1**age for age in ages])
         if group["weight_decay"]:
             torch._foreach_add_(r, weights, alpha=group["weight_decay"])
         if group["adapt"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchcrf import CRF
@@ -38,8 +39,10 @@ class TagHead(nn.Module):
         """Logits [B, W, T] in float32; those of padding are not to be used."""
         positions_BW = labels["first"]
         index_BWD = positions_BW.unsqueeze(-1).expand(-1, -1, encoded.last_BLD.shape[-1])
-        logits_BWT: Tensor = self.linear(self.dropout(encoded.last_BLD.gather(1, index_BWD)))
-        return logits_BWT.float()
+        first_BWD = encoded.last_BLD.gather(1, index_BWD).float()
+        with torch.autocast(first_BWD.device.type, enabled=False):  # a score is more than bf16's three digits
+            logits_BWT: Tensor = self.linear(self.dropout(first_BWD))
+        return logits_BWT
 
     def loss(self, encoded: Encoded, labels: Mapping[str, Tensor]) -> Tensor:
         """The negative log-likelihood, a sum: over words, or with a field over sequences."""

@@ -19,8 +19,8 @@ def f1(gold: Sequence[str], predicted: Sequence[str], positive: str) -> float:
 
 
 def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
-    """Mean over the gold labels of each one's F1."""
-    labels = sorted(set(gold))
+    """Mean of each label's F1, of all that are in either."""
+    labels = sorted({*gold, *predicted})
     return math.fsum(f1(gold, predicted, label) for label in labels) / len(labels)
 
 

@@ -91,6 +91,18 @@ class TestLamb:
         # with equal gradients both corrected moments stay as they are
         assert self.step(LambForm(debias=True), n=2)[1] == pytest.approx(1.8, rel=1e-4)
 
+    def test_debias_of_a_weight_that_joins_later(self) -> None:
+        """Its first step is as long as if it were alone: the rate times its norm for the same direction."""
+        early, late, alone = (nn.Parameter(torch.tensor([[3.0, 4.0]])) for _ in range(3))
+        form = LambForm(debias=True)
+        together, apart = optimizer_of("lamb", early, late, lamb=form), optimizer_of("lamb", alone, lamb=form)
+        early.grad = torch.tensor([[1.0, 1.0]])
+        together.step()
+        early.grad, late.grad, alone.grad = (torch.tensor([[1.0, 5.0]]) for _ in range(3))
+        together.step()
+        apart.step()
+        assert torch.equal(late, alone)
+
     @pytest.mark.parametrize(("bounds", "phi"), [((0.0, 2.0), 2.0), ((6.0, 10.0), 6.0), ((0.0, 10.0), 5.0)])
     def test_phi_clip(self, bounds: tuple[float, float], phi: float) -> None:
         weight, bias = self.step(LambForm(phi_clip=bounds))

@@ -88,3 +88,10 @@ def test_padding_changes_nothing(crf: bool) -> None:
     both = made.loss(alone, mine) + made.loss(first, {name: tensor[:1] for name, tensor in labels.items()})
     torch.testing.assert_close(made.loss(encoded, labels), both)
     assert made.decode(alone, mine) == made.decode(encoded, labels)[1:]
+
+
+def test_scores_have_all_their_digits_where_the_encoder_has_fewer() -> None:
+    made, (encoded, labels) = head(crf=False), sequences()
+    expected = made.emissions(encoded, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(made.emissions(encoded, labels), expected)

@@ -16,6 +16,11 @@ def test_classification_by_hand() -> None:
     assert glue.matthews(GOLD, PREDICTED) == pytest.approx(7 / 15)
 
 
+def test_a_label_that_is_only_predicted_counts() -> None:
+    # sklearn.metrics.f1_score(average="macro"): 2/3 of a, 1 of b, 0 of c
+    assert glue.macro_f1(list("aabb"), list("acbb")) == pytest.approx(5 / 9)
+
+
 def test_a_label_that_was_never_seen_is_wrong_and_no_more() -> None:
     assert glue.accuracy(["0", "new"], ["0", "0"]) == 0.5
     assert glue.macro_f1(["0", "new"], ["0", "0"]) == pytest.approx((2 / 3 + 0) / 2)
