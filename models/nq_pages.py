@@ -63,7 +63,7 @@ def page(entry: Mapping[str, Any], split: str | None = None) -> dict[str, Any]:
     try:
         tokens, words = _tokens(entry)
         candidates = _candidates(entry["long_answer_candidates"], tokens, words)
-        annotations = [_annotation(a, entry["long_answer_candidates"]) for a in entry.get("annotations") or ()]
+        annotations = _annotations(entry)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a page of Natural Questions ({type(error).__name__}: {error})") from None
     if not candidates:
@@ -71,11 +71,29 @@ def page(entry: Mapping[str, Any], split: str | None = None) -> dict[str, Any]:
     return {
         "id": str(entry["example_id"]),
         "question": question,
-        "title": entry.get("document_title"),
+        "title": _title(entry),
         "candidates": candidates,
-        "annotations": annotations or None,
+        "annotations": annotations,
         "split": split,
     }
+
+
+def unread_page(entry: Any, split: str) -> dict[str, Any] | None:
+    """The row of a line that ``page`` refuses, without candidates: nothing is answered, and what annotators said
+    counts. None where the line has no id."""
+    if not isinstance(entry, Mapping) or "example_id" not in entry:
+        return None
+    try:
+        annotations = _annotations(entry)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        annotations = None
+    names = {"id": str(entry["example_id"]), "question": str(entry.get("question_text") or ""), "title": _title(entry)}
+    return {**names, "candidates": [], "annotations": annotations, "split": split}
+
+
+def _title(entry: Mapping[str, Any]) -> str | None:
+    title = entry.get("document_title")
+    return None if title is None else str(title)
 
 
 def _tokens(entry: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -113,14 +131,18 @@ def _candidates(all_: Sequence[Mapping[str, Any]], tokens: Sequence[str], words:
     return found
 
 
+def _annotations(entry: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    return [_annotation(a, entry["long_answer_candidates"]) for a in entry.get("annotations") or ()] or None
+
+
 def _annotation(annotation: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     long, yes_no = annotation["long_answer"], annotation["yes_no_answer"].upper()
     if yes_no not in YES_NO:
         raise ValueError(f"yes_no_answer is '{annotation['yes_no_answer']}', not one of {', '.join(YES_NO)}")
-    start, end = long["start_token"], long["end_token"]
+    start, end = int(long["start_token"]), int(long["end_token"])
     index = long.get("candidate_index")
     if index is None:  # as the simplified format is described; as it is published, it has the index
         spans = [(c["start_token"], c["end_token"]) for c in candidates]
         index = spans.index((start, end)) if (start, end) in spans else -1
-    short = [{"start": s["start_token"], "end": s["end_token"]} for s in annotation["short_answers"]]
-    return {"candidate": index, "start": start, "end": end, "short": short, "yes_no": yes_no}
+    short = [{"start": int(s["start_token"]), "end": int(s["end_token"])} for s in annotation["short_answers"]]
+    return {"candidate": int(index), "start": start, "end": end, "short": short, "yes_no": yes_no}

@@ -290,10 +290,10 @@ def _words(row: Row) -> list[str]:
 
 
 def _word_piece(word: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """WordPiece on a word as a whole, without BERT's cutting at punctuation before."""
+    """WordPiece on a word as a whole, without BERT's cutting at punctuation and around Chinese characters before."""
     backend = tokenizer.backend_tokenizer
-    text = backend.normalizer.normalize_str(word) if backend.normalizer else word
-    return [token.id for token in backend.model.tokenize(text)]
+    lowers = getattr(backend.normalizer, "lowercase", False)
+    return [token.id for token in backend.model.tokenize(word.lower() if lowers else word)]
 
 
 def _flat(examples: Sequence[Row], name: str) -> Tensor:

@@ -289,14 +289,16 @@ class _Target(NamedTuple):
 
 def _target(row: Row, text: PageText) -> _Target | None:
     """What to learn: the answer of the first annotator, in the order of the candidates, who gave a short answer, or
-    else a long one; of several short answers everything from the first to the last. None where it is not on what is
-    read."""
+    else a long one; of several short answers everything from the first to the last. A nested candidate is read as the
+    one of the top level around it. None where the answer is not on what is read."""
     positive = sorted((a for a in row["annotations"] if a["start"] >= 0), key=lambda a: int(a["candidate"]))
     chosen = next((a for a in positive if a["short"]), positive[0] if positive else None)
-    numbers = {c["index"]: number for number, c in enumerate(row["candidates"])}
-    if chosen is None or chosen["candidate"] not in numbers:
+    if chosen is None:
         return None
-    number = numbers[chosen["candidate"]]
+    around = (n for n, c in enumerate(row["candidates"]) if c["start"] <= chosen["start"] and chosen["end"] <= c["end"])
+    number = next(around, None)
+    if number is None:
+        return None
     if chosen["short"]:
         kind = SHORT
         span = text.pieces_of(number, min(s["start"] for s in chosen["short"]), max(s["end"] for s in chosen["short"]))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.nq_pages import page
+from models.nq_pages import page, unread_page
 from tests.stages.text.small_pages import annotated, annotation, nq_page, simplified
 
 PAGE = nq_page(-12, "when", [("P", "in 1895 ."), ("Table", "a b"), ("P", ""), ("Ul", "x"), ("Tr", "y")])
@@ -67,3 +67,22 @@ def test_a_page_that_nobody_annotated() -> None:
 def test_what_is_no_page(entry: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         page(entry)
+
+
+def test_of_a_page_that_cannot_be_read_what_annotators_said_is_kept() -> None:
+    said = annotated(nq_page(1, "q", [("P", "")]), annotation(PAGE, 0, [(5, 6)]))
+    row = unread_page({**said, "document_title": 5}, "test")
+    expected = page(annotated(PAGE, annotation(PAGE, 0, [(5, 6)])))["annotations"]
+    assert row == {
+        **{"id": "1", "question": "q", "title": "5", "candidates": [], "split": "test"},
+        "annotations": expected,
+    }
+    broken = unread_page({"example_id": 2, "annotations": [{}]}, "dev")
+    assert broken is not None
+    assert (broken["id"], broken["question"], broken["annotations"]) == ("2", "", None)
+    assert unread_page({"question_text": "q"}, "dev") is None
+    assert unread_page([], "dev") is None
+
+
+def test_a_title_that_is_no_text() -> None:
+    assert page({**PAGE, "document_title": 1984})["title"] == "1984"

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
 from models.conllu import bare, parse
 from models.encoder import TaskModel
 from models.tasks import ParseDependencies
 from models.vocabulary import Vocabulary
-from tests.models.small_encoders import save_encoder
+from tests.models.small_encoders import PIECES, save_encoder
 from tests.stages.text.small_treebank import sentence
 
 TASK = ParseDependencies(arc_width=8, label_width=4)
@@ -108,6 +108,15 @@ def test_the_reference_does_not_cut_words_at_punctuation(
     assert tokenizer.convert_ids_to_tokens(example["input_ids"])[1:-1] == ["a", "-", "b", "stir"]
     (example,) = encoded(replace(task, faithful=True), tokenizer, [{"words": "A-b stir"}])
     assert tokenizer.convert_ids_to_tokens(example["input_ids"])[1:-1] == ["[UNK]", "stir"]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_nor_does_the_reference_put_blanks_around_chinese_characters(lowercase: bool, task: ParseDependencies) -> None:
+    words = [*PIECES, "中", "##国"]
+    chinese = BertTokenizer(vocab={word: i for i, word in enumerate(words)}, do_lower_case=lowercase)
+    (example,) = encoded(replace(task, faithful=True), chinese, [{"words": "中国 Stir"}])
+    stir = "stir" if lowercase else "[UNK]"
+    assert chinese.convert_ids_to_tokens(example["input_ids"])[1:-1] == ["中", "##国", stir]
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,11 @@ def test_the_first_annotator_with_a_short_answer_in_the_order_of_the_page(with_m
     long, late, early = annotation(PAGE, 0), annotation(PAGE, 3, [(14, 15)]), annotation(PAGE, 1, [(9, 10)])
     assert target(with_markers, annotation(PAGE), late, early, long) == ("SHORT", "stir")
     assert target(with_markers, annotation(PAGE, 3), annotation(PAGE), long) == ("LONG", "the cafe now")
-    assert target(with_markers, annotation(PAGE, 2)) == ("UNKNOWN", "[CLS]")  # a nested candidate is not read
+
+
+def test_a_nested_candidate_is_read_as_the_one_around_it(with_markers: PreTrainedTokenizerBase) -> None:
+    assert target(with_markers, annotation(PAGE, 2, [(10, 11)])) == ("SHORT", "the")
+    assert target(with_markers, annotation(PAGE, 2)) == ("LONG", "stir the soup")
 
 
 def test_a_long_answer_must_fit_whole(with_markers: PreTrainedTokenizerBase) -> None:

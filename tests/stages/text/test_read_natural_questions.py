@@ -57,6 +57,21 @@ def test_what_is_no_page_is_an_error_row_with_its_line(tmp_path: Path) -> None:
     assert len(reasons) == 2
 
 
+def test_pages_for_dev_and_test_stay_where_they_cannot_be_read(tmp_path: Path) -> None:
+    bare = annotated(nq_page(7, "a question", []), annotation(nq_page(0, "q", [("P", "in")]), 0, [(4, 5)]))
+    entries = [*pages(0, 2), bare, {"question_text": "q"}]
+    out = read(tmp_path, train=write(tmp_path / "train.jsonl", entries), test=write(tmp_path / "test.jsonl", entries))
+    rows = out.read().to_pylist()
+    assert [(r["id"], r["split"], len(r["candidates"])) for r in rows] == [
+        *(("0", "train", 2), ("1", "train", 2)),
+        *(("0", "test", 2), ("1", "test", 2), ("7", "test", 0)),
+    ]
+    assert rows[-1]["annotations"][0]["short"] == [{"start": 4, "end": 5}]
+    errors = out.errors()
+    assert errors is not None
+    assert errors["item"].to_pylist() == ["train.jsonl:3", "train.jsonl:4", "test.jsonl:3", "test.jsonl:4"]
+
+
 def test_a_file_that_was_cut_off_gives_what_it_has(tmp_path: Path) -> None:
     path = Path(write(tmp_path / "train.jsonl.gz", pages(0, 200)))
     path.write_bytes(path.read_bytes()[:-400])

@@ -25,11 +25,17 @@ TASK = NaturalQuestions(max_tokens=20, stride=6, max_answer=4, null_share=0.3, y
 
 
 def page(number: int, annotators: int) -> dict[str, Any]:
-    """Three candidates; every fourth page has no answer, and of the others every fourth a long or a YES."""
+    """Three candidates; every fourth page has no answer, of the others two of six a YES or a long one.
+
+    A short answer is "cafe soup", which stands nowhere else."""
     draw = random.Random(number)
-    words = [" ".join(draw.choices(("stir", "the", "soup", "now", "cut"), k=5)) for _ in range(3)]
-    bare = nq_page(number - 12, "stir soup", list(zip(("P", "Ul", "Table"), words, strict=True)))
+    words = [draw.choices(("stir", "the", "soup", "now", "cut"), k=5) for _ in range(3)]
     kind = number % 8
+    if kind % 4 and kind < 6:
+        words[1][1:3] = ["cafe", "soup"]
+    bare = nq_page(
+        number - 12, "stir soup", [(t, " ".join(w)) for t, w in zip(("P", "Ul", "Table"), words, strict=True)]
+    )
     if kind % 4 == 0:
         said = annotation(bare)
     elif kind < 6:
@@ -39,13 +45,18 @@ def page(number: int, annotators: int) -> dict[str, Any]:
     return annotated(bare, *[said] * annotators)
 
 
+def without_candidates(number: int) -> dict[str, Any]:
+    """Whatever annotators said, nothing on this page can be the answer."""
+    return {**page(number, 5), "long_answer_candidates": [], "example_id": number}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nq")
     files = {
         "train.jsonl": [simplified(page(i, 1)) for i in range(40)] + [nq_page(99, "soup", [])],
         "dev.jsonl.gz": [page(i, 5) for i in range(40, 52)],
-        "test.jsonl.gz": [page(i, 5) for i in range(52, 64)],
+        "test.jsonl.gz": [page(i, 5) for i in range(52, 64)] + [without_candidates(99)],
     }
     for name, pages in files.items():
         text = "".join(json.dumps(p) + "\n" for p in pages).encode()
@@ -61,7 +72,7 @@ def artifacts(folder: Path) -> dict[str, Artifact]:
             train=str(folder / "train.jsonl"), dev=str(folder / "dev.jsonl.gz"), test=str(folder / "test.jsonl.gz")
         ),
         encoder=str(folder / "encoder"),
-        train=Train(task=TASK, steps=12, global_batch_size=16, learning_rate=3e-3, evaluate_every=12),
+        train=Train(task=TASK, steps=80, global_batch_size=16, learning_rate=5e-3, evaluate_every=80),
     )
     return run(graph, Store(folder / "store"), LocalExecutor())
 
@@ -69,11 +80,13 @@ def artifacts(folder: Path) -> dict[str, Artifact]:
 def test_from_pages_to_figures(artifacts: dict[str, Artifact]) -> None:
     errors = artifacts["rows"].errors()
     assert errors is not None
-    assert errors["item"].to_pylist() == ["train.jsonl:41"]
-    assert artifacts["evaluate-test"].rows() == 12
-    for split in ("dev", "test"):
-        figures = artifacts[f"evaluate-{split}"].manifest["metrics"]
-        assert 0 <= figures["short_f1"] <= figures["short_best_f1"] <= 1
+    assert errors["item"].to_pylist() == ["train.jsonl:41", "test.jsonl.gz:13"]
+    assert artifacts["evaluate-test"].rows() == 13
+    dev, test = (artifacts[f"evaluate-{split}"].manifest["metrics"] for split in ("dev", "test"))
+    for kind in ("long", "short"):
+        assert dev[f"{kind}_f1"] == dev[f"{kind}_best_f1"] > 0.7, "the threshold is the dev split's best"
+        assert test[f"{kind}_f1"] <= test[f"{kind}_best_f1"]
+    assert test["short_best_f1"] > 0.6
     task = load_task(artifacts["train"].path)
     assert isinstance(task, NaturalQuestions)
     assert task.long_threshold is not None
@@ -91,7 +104,7 @@ def test_the_official_scorer_reads_the_answers_and_finds_the_same(artifacts: dic
     figures = artifacts["evaluate-test"].manifest["metrics"]
     for kind in ("long", "short"):
         assert figures[f"{kind}_best_f1"] == pytest.approx(expected[f"{kind}-best-threshold-f1"])
-    assert artifacts["answers"].manifest["pages"] == 12
+    assert artifacts["answers"].manifest["pages"] == 13
 
 
 def test_predictions_are_one_a_page_and_say_where(artifacts: dict[str, Artifact]) -> None:
