@@ -61,6 +61,9 @@ class ReadSemevalAbsa(Stage):
         return listing_digest(present(self.files().values()))
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        for path in present(self.files().values()):
+            if not any(element.find(".//aspectCategory") is not None for element in sentences(Path(path))):
+                raise UserError(f"{path}: no sentence has an aspectCategory; give a file of the restaurants, with gold")
         executor.map(partial(ReviewReader, self), as_parts(self.files()), out, schema=self.writes)
 
 
@@ -75,7 +78,6 @@ class ReviewReader:
         rows: list[dict[str, Any]] = []
         rejected = []
         seen: set[str] = set()
-        opinionated = False
         for number, sentence in enumerate(sentences(path), 1):
             try:
                 id_, text, polarities = self._parse(sentence)
@@ -85,13 +87,10 @@ class ReviewReader:
                 rejected.append(Rejected(f"{path.name}, sentence {number}", str(error)))
                 continue
             seen.add(id_)
-            opinionated = opinionated or bool(polarities)
             mine = "dev" if split == "train" and share_of(id_) < self.stage.dev_fraction else split
             for aspect in self.stage.aspects:
                 row = {"id": f"{path.name}:{id_}", "text": text, "target": None, "aspect": aspect.partition("/")[0]}
                 rows.append({**row, "label": polarities.get(aspect, ABSENT), "split": mine})
-        if rows and not opinionated:
-            raise ValueError(f"{path}: no sentence has an aspectCategory; give a file of the restaurants, with gold")
         return pa.Table.from_pylist(rows, ASPECTS), rejected
 
     def _parse(self, sentence: ElementTree.Element) -> tuple[str, str, dict[str, str]]:
@@ -114,14 +113,14 @@ class ReviewReader:
 
 
 def sentences(path: Path) -> Iterator[ElementTree.Element]:
-    """The sentence elements, one at a time. ValueError where the file is no XML."""
+    """The sentence elements, one at a time. UserError where the file is no XML."""
     try:
         for _, element in ElementTree.iterparse(path):
             if element.tag == "sentence":
                 yield element
                 element.clear()
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path}: not XML ({error})") from None
+        raise UserError(f"{path}: not XML ({error})") from None
 
 
 def share_of(id_: str) -> float:

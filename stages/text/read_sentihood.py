@@ -26,12 +26,13 @@ class ReadSentihood(Stage):
     """Read SentiHood's JSON files (Saeidi et al. 2016): a row for every aspect of every place that a sentence names.
 
     Texts and places are written as Sun et al. 2019 give them to BERT: in lower case, LOCATION1 as "location - 1". A
-    place is asked about where the sentence names it, and LOCATION1 always.
+    place is asked about where the sentence names it.
 
     Out  id str (file:id), text str, target str, aspect str, label str ("None", "Positive" or "Negative"), split str
 
-    A sentence without text or an id of its own, or with an opinion that is incomplete, of a place that the text does
-    not name or against another one, becomes an error row.
+    A sentence without text or an id of its own, that does not name LOCATION1, or with an opinion that is incomplete, of
+    a place that the text does not name or against another one, becomes an error row. A file that is no list of
+    sentences is a UserError.
     """
 
     writes: ClassVar[pa.Schema] = ASPECTS
@@ -56,6 +57,8 @@ class ReadSentihood(Stage):
         return listing_digest(present(self.files().values()))
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        for path in present(self.files().values()):
+            sentences_of(Path(path))
         executor.map(partial(SentenceReader, self.aspects), as_parts(self.files()), out, schema=self.writes)
 
 
@@ -67,16 +70,10 @@ class SentenceReader:
 
     def __call__(self, item: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         path, split = file_of(item)
-        try:
-            sentences = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: not JSON ({error})") from None
-        if not isinstance(sentences, list):
-            raise ValueError(f"{path}: not a list of sentences")
         rows = []
         rejected = []
         seen: set[str] = set()
-        for number, sentence in enumerate(sentences, 1):
+        for number, sentence in enumerate(sentences_of(path), 1):
             try:
                 text, opinions = parse(sentence)
                 if str(sentence["id"]) in seen:
@@ -97,6 +94,17 @@ class SentenceReader:
                     yield target, aspect, opinions.get((target, aspect), SENTIHOOD[0])
 
 
+def sentences_of(path: Path) -> list[Any]:
+    """The sentences of a file. UserError where it is none of SentiHood's."""
+    try:
+        sentences = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error})") from None
+    if not isinstance(sentences, list):
+        raise UserError(f"{path}: not a list of sentences")
+    return sentences
+
+
 def parse(sentence: Any) -> tuple[str, dict[tuple[str, str], str]]:
     """The text and (target, aspect) -> sentiment. ValueError says what is wrong."""
     if not isinstance(sentence, dict) or "id" not in sentence or not isinstance(sentence.get("opinions"), list):
@@ -108,8 +116,9 @@ def parse(sentence: Any) -> tuple[str, dict[tuple[str, str], str]]:
         raise ValueError(f"the text does not name {TARGETS[0]}")
     opinions: dict[tuple[str, str], str] = {}
     for opinion in sentence["opinions"]:
-        cells = tuple(opinion.get(name) for name in ("target_entity", "aspect", "sentiment"))
-        if not all(isinstance(cell, str) for cell in cells):
+        names = ("target_entity", "aspect", "sentiment")
+        cells = tuple(opinion.get(name) for name in names) if isinstance(opinion, dict) else ()
+        if not cells or not all(isinstance(cell, str) for cell in cells):
             raise ValueError(f"an opinion needs target_entity, aspect and sentiment: {opinion}")
         target, aspect, sentiment = cells
         if target not in TARGETS or target not in text:

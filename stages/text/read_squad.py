@@ -145,14 +145,17 @@ def checked(question: Mapping[str, Any], split: str) -> dict[str, Any]:
         text = question.get(name)
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"it has no {name}")
-    answers = question.get("answers") or []
+    answers, title = question.get("answers") or [], question.get("title")
+    title = None if title is None else str(title)
+    if not isinstance(answers, list):
+        raise ValueError(f"the answers to {question['id']} are no list")
     if question.get("is_impossible"):
         answers = []
     elif not answers:
         if split != "test":
             raise ValueError(f"{question['id']} has no answer, and is not marked is_impossible")
         answers = None
-    row = {"title": question.get("title"), "answers": answers and [_answer(a, question) for a in answers]}
+    row = {"title": title, "answers": answers and [_answer(a, question) for a in answers]}
     return {**{name: question[name] for name in ("id", "question", "context")}, **row, "split": split}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import UserError
 from stages.text.read_sentihood import ReadSentihood, plain
 from tests.stages.text.reading import read
 
@@ -37,6 +38,10 @@ def test_every_aspect_of_every_place_is_asked_about(tmp_path: Path) -> None:
         (sentence(1, " "), "the text is empty"),
         (sentence(1, "it is big"), "the text does not name LOCATION1"),
         ({"id": 1, "text": "LOCATION1"}, "not a sentence with id, text and opinions"),
+        (
+            sentence(1, "LOCATION1") | {"opinions": ["good"]},
+            "an opinion needs target_entity, aspect and sentiment: good",
+        ),
         ("LOCATION1", "not a sentence with id, text and opinions"),
         (sentence(0, "LOCATION1"), "another sentence has the id 0"),
         (
@@ -63,10 +68,8 @@ def test_a_bad_sentence_is_an_error(bad: Any, reason: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(("text", "reason"), [("[", "not JSON"), ("{}", "not a list of sentences")])
 def test_a_file_of_another_kind_is_said(text: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
-    rows, ((item, said),) = read(ReadSentihood(train=str(tmp_path / "a.json")), tmp_path)
-    assert rows == []
-    assert item == str(tmp_path / "a.json")
-    assert reason in said
+    with pytest.raises(UserError, match=f"a.json: {reason}"):
+        read(ReadSentihood(train=str(tmp_path / "a.json")), tmp_path)
 
 
 def test_places_are_words_of_their_own() -> None:

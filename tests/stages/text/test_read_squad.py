@@ -72,12 +72,13 @@ def test_bad_questions_become_error_rows_and_nothing_else_is_lost(tmp_path: Path
         question("empty", "", start=0),
         question("no start") | {"answers": [{"text": "1895"}]},
         {"id": "no question", "answers": question("a")["answers"]},
+        question("a number") | {"answers": 5},
         "no object",
     ]
     paragraph = {"context": CONTEXT}
-    articles = [article("bad", *bad, question("good")), {"title": "x"}, {"title": "y", "paragraphs": [paragraph]}, 7]
+    articles = [article(1984, *bad, question("good")), {"title": "x"}, {"title": "y", "paragraphs": [paragraph]}, 7]
     out = read(tmp_path, train=write(tmp_path / "train.json", articles))
-    assert out.read()["id"].to_pylist() == ["good"]
+    assert [(row["id"], row["title"]) for row in out.read().to_pylist()] == [("good", "1984")]
     errors = {e["item"]: e["reason"] for e in out.errors().to_pylist()}
     assert errors["train.json: data[0].paragraphs[0].qas[0]"] == (
         "shifted: its answer '1895' is not at character 4 of its context, where '895 ' stands"
