@@ -66,9 +66,12 @@ class Parser(ArgumentParser):
             self.hints.update(_nested(name, hints.get(name), ()))
 
     def read(self, arguments: Sequence[str]) -> Namespace:
-        """Parse, check types and make the nested objects. A field's own check may raise UserError too."""
+        """Parse, check types and make the nested objects. What their own checks find wrong is a UserError too."""
         self._given = arguments
-        values: Namespace = self.instantiate(self.parse_args(list(arguments)))
+        try:
+            values: Namespace = self.instantiate(self.parse_args(list(arguments)))
+        except ValueError as error:
+            raise UserError(_one_line(str(error))) from error
         return values
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

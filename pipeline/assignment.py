@@ -22,7 +22,7 @@ def assign(graph: Graph, assignment: str) -> None:
             raise unknown("node", node, graph)
         changed = _changed(graph[node].stage, fields, value)
         graph.replace(node, **{fields[0]: getattr(changed, fields[0])})
-    except UserError as error:
+    except ValueError as error:
         raise UserError(f"--set {path}: {error}") from None
 
 

@@ -201,7 +201,10 @@ def _workflow_parser(command: str, arguments: Sequence[str]) -> tuple[ModuleType
 
 
 def _graph(module: ModuleType, given: Namespace) -> Graph:
-    graph: Graph = module.graph(**{name: given[name] for name in inspect.signature(module.graph).parameters})
+    try:
+        graph: Graph = module.graph(**{name: given[name] for name in inspect.signature(module.graph).parameters})
+    except ValueError as error:
+        raise UserError(str(error)) from error
     for assignment in given.set:
         assign(graph, assignment)
     graph.ancestors(given.only)

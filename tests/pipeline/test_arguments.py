@@ -27,6 +27,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("--trees", "--trees: expected one argument"),
         ("--trees trees.txt more", "unexpected argument 'more'"),
         ("--trees trees.txt --yield_rate much", "--yield_rate: expected float, got 'much'"),
+        ("--trees trees.txt --yield_rate=-1", "yield_rate must be 0 or more, not -1.0"),
         ("--trees trees.txt --workers two", "--workers: expected int or null, got 'two'"),
         ("--trees trees.txt --workers -1", "workers must be 0 or more, not -1"),
         ("--trees trees.txt --max-error-rate 2", "--max-error-rate: expected a share from 0 to 1, got 2.0"),

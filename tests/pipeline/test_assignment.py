@@ -45,6 +45,8 @@ def test_an_abstract_field_takes_a_class_and_then_its_fields(graph: Graph) -> No
     assign(graph, "juice.recipe=Diluted")
     assign(graph, "juice.recipe.water=0.25")
     assert repr(graph["juice"].stage.recipe) == "Diluted(sugar_g=0.0, water=0.25)"  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"--set juice.recipe.water: Diluted: water must be at least 0 and below 1"):
+        assign(graph, "juice.recipe.water=2")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def graph(trees: str, yield_rate: float = 0.5, recipe: Recipe = Plain()) -> Grap
         yield_rate: Millilitres of juice a gram.
         recipe: How much comes out.
     """
+    if yield_rate < 0:
+        raise ValueError(f"yield_rate must be 0 or more, not {yield_rate}")
     graph = Graph()
     fruits = graph.add("fruits", Pick(trees=trees))
     graph.add("juice", MakeJuice(yield_rate=yield_rate, recipe=recipe), fruits=fruits)

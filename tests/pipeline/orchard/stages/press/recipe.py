@@ -3,8 +3,6 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from pipeline import UserError
-
 
 @dataclass(frozen=True)
 class Recipe(ABC):
@@ -34,7 +32,7 @@ class Diluted(Recipe):
 
     def __post_init__(self) -> None:
         if not 0 <= self.water < 1:
-            raise UserError(f"Diluted: water must be at least 0 and below 1, not {self.water}")
+            raise ValueError(f"Diluted: water must be at least 0 and below 1, not {self.water}")
 
     def millilitres(self, weight_g: float) -> float:
         return weight_g / (1 - self.water)
