@@ -1,13 +1,14 @@
 """Passage re-ranking: BERT judges every passage that a first stage finds.
 
 Paper    Nogueira and Cho 2019, Passage Re-ranking with BERT, arXiv 1901.04085
-Command  videobert run text.rerank --triples triples.train.small.tsv --collection.documents top1000.dev
-         --collection.queries top1000.dev --collection.run_file top1000.dev --collection.qrels qrels.dev.small.tsv
-         --collection.folds 1 --collection.complete false
+Command  videobert run text.rerank --triples triples.train.small.tsv --lines 6400000
+         --collection.documents top1000.dev --collection.queries top1000.dev --collection.run_file top1000.dev
+         --collection.qrels qrels.dev.small.tsv --collection.folds 1 --collection.complete false
          and without triples, trained on the folds of a test collection:
          videobert run text.rerank --collection.documents cran.all.1400 --collection.queries cran.qry
          --collection.qrels cranqrel --collection.numbering position --collection.scale cleverdon --preset collection
-Cost     MS MARCO: 12.8 M pairs of training, 6.9 M of re-ranking: a day on one GPU
+Cost     MS MARCO: 12.8 M pairs of training, two of each of the first 6.4 M triples (of 40 M), and 6.9 M of re-ranking:
+         a day on one GPU
 Expect   MS MARCO dev, MRR@10: 34.7 with BERT base, 36.5 with large. qrels.dev.tsv has the judgements of 55,578 queries,
          nine tenths of which top1000.dev lacks: with it MRR@10 is near .046
 """
@@ -23,7 +24,7 @@ from stages.text.retrieval.read_pairs import ReadPairs
 from stages.text.retrieval.sample_pairs import SamplePairs
 from stages.text.retrieval.score_pairs import ScorePairs
 from stages.train import Train
-from workflows.text.retrieval import Collection, add_collection, rank, report, train_folds, train_one
+from workflows.text.retrieval import Collection, add_collection, rank, report, train_folds, train_one, watches
 
 __all__ = ["graph", "report"]
 
@@ -41,6 +42,7 @@ def graph(
     collection: Collection,
     triples: str | None = None,
     dev: str | None = None,
+    watch_fold: bool = False,
     lines: int | None = None,
     preset: Literal["readme", "script", "collection"] = "readme",
     encoder: str = "google-bert/bert-base-uncased",
@@ -54,12 +56,14 @@ def graph(
         triples: Training pairs (query, relevant passage, other passage; or labelled); without them a model for each
             fold is trained on the judgements of the other folds.
         dev: Labelled pairs with query_id to watch training with.
+        watch_fold: Without triples, leave the next fold out of training too and watch it on that.
         lines: Lines of the triples that are read; None reads all.
         preset: Steps, batch size and learning rate: those of the paper's README, of its script, or for a collection.
         encoder: BERT-type encoder: a name on the hub or a directory.
         pairs: How pairs of the folds are drawn.
         depth: Candidates of a query that are re-ranked; the others keep their places below.
     """
+    watches(triples, dev, watch_fold)
     g = Graph()
     add_collection(g, collection)
     train = PRESETS[preset]
@@ -67,6 +71,6 @@ def graph(
         g.add("pairs", ReadPairs(train=triples, dev=dev, lines=lines))
         models = [train_one(g, train, encoder, "pairs")]
     else:
-        models = train_folds(g, train, encoder, pairs, collection.folds, "documents")
+        models = train_folds(g, train, encoder, pairs, collection.folds, "documents", watch_fold)
     rank(g, models, ScorePairs(depth=depth), RankDocuments(sentences=1, alphas=(0.0,), name="rerank"), "documents")
     return g

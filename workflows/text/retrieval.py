@@ -71,6 +71,13 @@ def add_collection(g: Graph, collection: Collection) -> None:
     g.add("evaluate-first", EvaluateRun(), run="run", qrels="qrels")
 
 
+def watches(pairs: str | None, dev: str | None, watch_fold: bool) -> bool:
+    """Whether training is watched: with ``pairs`` on those of ``dev``, without them on a fold."""
+    if (watch_fold and pairs) or (dev and not pairs):
+        raise UserError("training pairs are watched with dev, and without them the folds with watch_fold")
+    return watch_fold or dev is not None
+
+
 def train_one(g: Graph, train: Train, encoder: str, pairs: str, suffix: str = "") -> str:
     """Add encoder, examples and a model trained on the node ``pairs``; returns the model's node."""
     if "encoder" not in g:
@@ -79,15 +86,24 @@ def train_one(g: Graph, train: Train, encoder: str, pairs: str, suffix: str = ""
     return g.add(f"train{suffix}", train, model="encoder", examples=examples)
 
 
-def train_folds(g: Graph, train: Train, encoder: str, pairs: SamplePairs, folds: int, texts: str) -> list[str]:
-    """Add a model for each fold, trained on the judged documents of the others; ``texts`` is the node they are in."""
+def train_folds(
+    g: Graph, train: Train, encoder: str, pairs: SamplePairs, folds: int, texts: str, watch: bool
+) -> list[str]:
+    """Add a model for each fold, trained on the judged documents of the others; ``texts`` is the node they are in.
+
+    watch   whether the fold after that one is left out too, to watch training on
+    """
     if folds < 2:
         raise UserError("give training pairs, or 2 folds or more, so that no query is ranked by a model trained on it")
+    if watch and folds < 3:
+        raise UserError("watch_fold needs 3 folds or more: one to rank, one to watch, and others to train on")
+    if pairs.hold_out is not None or pairs.dev_fold is not None:
+        raise UserError("each model holds out another fold: give watch_fold, and neither hold_out nor dev_fold")
     models = []
     for fold in range(folds):
         sampled = g.add(
             f"pairs-{fold}",
-            replace(pairs, hold_out=fold),
+            replace(pairs, hold_out=fold, dev_fold=(fold + 1) % folds if watch else None),
             **{"run": "run", "qrels": "qrels", "queries": "queries", "documents": texts},
         )
         models.append(train_one(g, train, encoder, sampled, f"-{fold}"))

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
@@ -36,7 +37,7 @@ class ReadQueries(Stage):
     numbering: Literal["id", "position"] = "id"
     """What judgements call a query by: its id, or, as Cranfield's do, its place among the queries, from 1."""
     folds: int = 1
-    """Folds of like size that queries are dealt into where the file names none."""
+    """Folds of like size that queries are dealt into where the file names none; those that it names are below this."""
     seed: int = 0
     """Seeds which query goes to which fold."""
 
@@ -47,6 +48,9 @@ class ReadQueries(Stage):
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         paths = pa.table({"path": [str(path) for path in collection_files.find(self.queries)]})
         executor.map(partial(QueryReader, self), [[paths]], out, schema=QUERIES)
+        most = pc.max(Artifact(out, "").read(["fold"])["fold"]).as_py()
+        if most is not None and most >= self.folds:
+            raise UserError(f"{self.queries} names the fold {most}: give folds {most + 1} or more (it is {self.folds})")
 
     def fingerprint(self) -> str:
         files = collection_files.find(self.queries)

@@ -29,9 +29,9 @@ class SamplePairs(Stage):
          perhaps title or passage (the first is taken)
     Out  id str (query and document), query_id str, query str, text str, label int32, split str
 
-    Every relevant document is a pair, found or not, and for each come ``negatives`` candidates without a positive
-    grade. Of the queries of the dev fold every candidate down to ``dev_depth`` is a pair. A relevant document that is
-    not in the collection becomes an error row.
+    Of a query that the run has every relevant document is a pair, found or not, and for each come ``negatives``
+    candidates without a positive grade. Of the queries of the dev fold every candidate down to ``dev_depth`` is a pair.
+    A relevant document that is not in the collection becomes an error row.
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {

@@ -85,7 +85,10 @@ class TestMsMarco:
         manifest = artifacts["evaluate"].manifest
         assert artifacts["ranking"].rows() == len(DISHES) ** 2
         assert (manifest["queries"], manifest["queries_not_in_run"]) == (len(DISHES) + 2, 2)
-        assert manifest["metrics"]["MRR@10"] <= len(DISHES) / (len(DISHES) + 2)
+        ranked = artifacts["ranking"].read().to_pylist()
+        found = [1 / r["rank"] for r in ranked if int(r["doc_id"]) == 100 + int(r["query_id"])]
+        assert len(found) == len(DISHES)
+        assert manifest["metrics"]["MRR@10"] == pytest.approx(sum(found) / (len(DISHES) + 2))
         assert "evaluate-first" not in artifacts
         assert len((artifacts["ranking"].path / RUN_FILE).read_text().splitlines()) == len(DISHES) ** 2
 
@@ -170,6 +173,39 @@ def test_pairs_of_short_texts_make_one_model_for_all_folds(encoder: str, tmp_pat
 def test_questions_as_pairs(encoder: str, tmp_path: Path) -> None:
     g = sentence_evidence.graph(cranfield(tmp_path), pairs="train.json", encoder=encoder)
     assert g["pairs"].inputs == {"questions": "questions"}
+
+
+class TestWatched:
+    def test_on_the_next_fold_the_best_by_ap_is_kept(self, encoder: str, tmp_path: Path) -> None:
+        """Three folds: the model for each is trained on one of the others and watched on the other."""
+        collection = replace(cranfield(tmp_path), folds=3)
+        g = sentence_evidence.graph(collection, encoder=encoder, watch_fold=True)
+        names = ["pairs-0", "pairs-1", "pairs-2", "train-2"]
+        artifacts = run(shortened(g, steps=2), Store(tmp_path / "store"), LocalExecutor(), only=names)
+        folds = dict(zip(*artifacts["queries"].read(["query_id", "fold"]).to_pydict().values(), strict=True))
+        for fold in range(3):
+            rows = artifacts[f"pairs-{fold}"].read().to_pylist()
+            assert {folds[r["query_id"]] for r in rows if r["split"] == "dev"} <= {(fold + 1) % 3}
+            assert {folds[r["query_id"]] for r in rows if r["split"] == "train"} <= {(fold + 2) % 3}
+        assert {r["split"] for r in artifacts["pairs-2"].read().to_pylist()} == {"train", "dev"}
+        assert 0 < artifacts["train-2"].manifest["metrics"]["AP"] <= 1
+        assert artifacts["train-2"].manifest["fields"]["select_by"] == "AP"
+
+    def test_on_pairs_of_its_own(self, encoder: str, tmp_path: Path) -> None:
+        g = sentence_evidence.graph(cranfield(tmp_path), pairs="train.json", dev="dev.json", encoder=encoder)
+        assert (g["questions"].stage.dev, g["train"].stage.select_by) == ("dev.json", "AP")  # type: ignore[attr-defined]
+        g = sentence_evidence.graph(cranfield(tmp_path), pairs="train.tsv", dev="dev.tsv", encoder=encoder)
+        assert g["pairs"].stage.dev == "dev.tsv"  # type: ignore[attr-defined]
+
+    def test_what_cannot_be_watched_is_refused(self, encoder: str, tmp_path: Path) -> None:
+        collection = cranfield(tmp_path)
+        with pytest.raises(UserError, match="watch_fold needs 3 folds"):
+            rerank.graph(collection, watch_fold=True, encoder=encoder)
+        with pytest.raises(UserError, match="neither hold_out nor dev_fold"):
+            sentence_evidence.graph(collection, sample=SamplePairs(dev_fold=1), encoder=encoder)
+        for wrong in ({"dev": "dev.tsv"}, {"triples": "t.tsv", "watch_fold": True}):
+            with pytest.raises(UserError, match="training pairs are watched with dev"):
+                rerank.graph(collection, encoder=encoder, **wrong)  # type: ignore[arg-type]
 
 
 def test_folds_without_others_are_refused(encoder: str, tmp_path: Path) -> None:

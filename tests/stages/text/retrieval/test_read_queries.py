@@ -49,13 +49,19 @@ def test_a_file_may_name_the_folds(tmp_path: Path) -> None:
         '{"qid": 1, "query": "leek", "fold": 3}\n{"qid": 2, "query": "soup", "fold": "x"}\n'
         '{"qid": 1, "query": "again"}\n{"qid": 3, "query": " "}\n'
     )
-    queries, errors = read(tmp_path / "q.jsonl", tmp_path / "out", folds=2)
+    queries, errors = read(tmp_path / "q.jsonl", tmp_path / "out", folds=4)
     assert queries == [("1", "leek", 3)]
     assert [e["reason"] for e in errors] == [
         'its fold is "x", not a number from 0 on',
         "query 1 a second time",
         "query 3 has no text",
     ]
+
+
+def test_a_fold_that_nobody_would_rank_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"qid": 1, "query": "leek", "fold": 3}\n')
+    with pytest.raises(UserError, match=r"names the fold 3: give folds 4 or more \(it is 3\)"):
+        read(tmp_path / "q.jsonl", tmp_path / "out", folds=3)
 
 
 def test_top1000_has_a_query_in_many_lines(tmp_path: Path) -> None:
