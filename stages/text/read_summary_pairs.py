@@ -27,6 +27,7 @@ class ReadSummaryPairs(Stage):
     Out  id str (the path below the folder, without suffix), sentences list<str>, summary list<str>, split str
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = SUMMARY_ROWS
 
     articles: str
@@ -100,4 +101,4 @@ def read_lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 at byte {error.start}; convert it") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in text.split("\n") if line.strip()]

@@ -17,6 +17,7 @@ from pipeline.store import listing_digest
 
 SPLIT_OF = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 """What stands between the dots of a shard's name."""
+NO_JSON = "not JSON in UTF-8; download it again"
 SUMMARY_ROWS = pa.schema(
     [
         ("id", pa.string()),
@@ -37,6 +38,7 @@ class ReadSummaryShards(Stage):
     Out  id str (file:document, from 0), sentences list<str>, summary list<str>, split str
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = SUMMARY_ROWS
 
     shards: str
@@ -89,19 +91,24 @@ class ShardReader:
 
 
 def documents(path: Path) -> Iterator[Any]:
-    """The values of a shard. ValueError names the file, and where it is no JSON."""
+    """The values of an array, or the lines, as bytes, that are not blank. ValueError names a file that is no array."""
+    text = path.read_bytes()
+    if not re.match(rb"\s*\[", text):
+        yield from (line for line in text.split(b"\n") if line.strip())
+        return
     try:
-        text = path.read_text(encoding="utf-8")
-        if re.match(r"\s*\[", text):
-            yield from json.loads(text)
-        else:
-            yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        yield from json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON in UTF-8 ({error}); download it again") from None
+        raise ValueError(f"{path}: {NO_JSON} ({error})") from None
 
 
 def sentences_of(document: Any) -> dict[str, list[str]]:
-    """``sentences`` and ``summary`` of a shard's value. ValueError says what is wrong with it."""
+    """``sentences`` and ``summary`` of a shard's value, or line. ValueError says what is wrong with it."""
+    if isinstance(document, bytes):
+        try:
+            document = json.loads(document)
+        except ValueError as error:
+            raise ValueError(f"{NO_JSON} ({error})") from None
     columns = {}
     for key, column in (("src", "sentences"), ("tgt", "summary")):
         value = document.get(key) if isinstance(document, dict) else None

@@ -6,9 +6,11 @@ import csv
 import glob
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +19,8 @@ from pipeline import Rejected, UserError
 
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
+FIRST_LINES = 20
+T = TypeVar("T", bound=Hashable)
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -29,6 +33,11 @@ class Form(NamedTuple):
     """The columns of a file without a header; None for one with a header."""
     separator: str = ""
     """What stands between cells: by default a tab in .tsv, else a comma; " " for white space of any length."""
+    json: bool = False
+    """Whether lines are JSON, whatever the file is called. Those of .jsonl are, unless ``columns`` are named."""
+
+    def is_json(self, path: Path) -> bool:
+        return self.json or (path.suffix == ".jsonl" and self.columns is None)
 
 
 class Block(NamedTuple):
@@ -61,6 +70,17 @@ def find_files(pattern: str) -> list[Path]:
     return files
 
 
+def first_lines(path: Path) -> list[str]:
+    """The first lines that are not blank, by which a format is told; any of them may be damaged."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return [line.rstrip("\n") for line in islice((line for line in file if line.strip()), FIRST_LINES)]
+
+
+def commonest(values: Iterable[T | None]) -> T | None:
+    """The most frequent of the values that are not None; of equally frequent ones the first."""
+    return next((value for value, _ in Counter(v for v in values if v is not None).most_common(1)), None)
+
+
 def columns_of(path: Path, form: Form) -> tuple[str, ...]:
     """The columns that a file has; of JSON lines, those of its first row. UserError where that cannot be read."""
     if form.columns is not None:
@@ -70,7 +90,7 @@ def columns_of(path: Path, form: Form) -> tuple[str, ...]:
             return tuple(pq.read_schema(path).names)
         with path.open("rb") as file:
             first = file.readline()
-        if path.suffix == ".jsonl":
+        if form.is_json(path):
             return tuple(json.loads(first or b"{}"))
         return _header(first, path, form)
     except (OSError, ValueError, TypeError, csv.Error, pa.ArrowInvalid) as error:
@@ -106,10 +126,10 @@ def cut(path: Path, split: str, form: Form) -> Iterator[Block]:
                 row += parquet.metadata.row_group(group).num_rows
         return
     with path.open("rb") as file:
-        header = path.suffix != ".jsonl" and form.columns is None
+        header = not form.is_json(path) and form.columns is None
         at = start = len(file.readline()) if header else 0
         line = first = 2 if header else 1
-        quoted = form.quotes and path.suffix != ".jsonl"
+        quoted = form.quotes and not form.is_json(path)
         inside = False
         for text in file:
             at += len(text)
@@ -132,7 +152,7 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
     with path.open("rb") as file:
         file.seek(block.start)
         lines = io.BytesIO(file.read(block.end - block.start))
-    if path.suffix == ".jsonl":
+    if form.is_json(path):
         for number, text in enumerate(lines, block.line):
             if text.strip():
                 yield _json_row(f"{path.name}:{number}", text)

@@ -55,22 +55,21 @@ def find(pattern: str) -> list[Path]:
 
 
 def kind_of(path: Path) -> Kind:
-    """The format, by the first line that is not blank. UserError where it is none of them."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = next((line for line in file if line.strip()), "").rstrip("\n")
-    if _SMART_ID.match(first):
-        return "smart"
-    if first.lstrip().lower().startswith(("<doc", "<top")):
-        return "trec"
-    if first.lstrip().startswith("{"):
-        return "jsonl"
-    cells = first.split("\t")
-    if len(cells) == 4 and cells[0].isdigit() and cells[1].isdigit():
-        return "top1000"
-    if len(cells) in TSV:
-        return "tsv"
+    """The format, by the first line that is of one. UserError where none of the first lines is."""
+    for line in tables.first_lines(path):
+        if _SMART_ID.match(line):
+            return "smart"
+        if line.lstrip().lower().startswith(("<doc", "<top")):
+            return "trec"
+        if line.lstrip().startswith("{"):
+            return "jsonl"
+        cells = line.split("\t")
+        if len(cells) == 4 and cells[0].isdigit() and cells[1].isdigit():
+            return "top1000"
+        if len(cells) in TSV:
+            return "tsv"
     raise UserError(
-        f"{path}: its first line is none of a collection: give SMART (.I 1), TREC (<DOC>, <top>), JSON lines, "
+        f"{path}: its first lines are none of a collection: give SMART (.I 1), TREC (<DOC>, <top>), JSON lines, "
         "or TSV with an id and a text"
     )
 
@@ -105,10 +104,9 @@ def _form(path: Path, kind: Kind) -> tables.Form:
     if kind == "top1000":
         return TOP1000
     if kind == "jsonl":
-        return tables.Form(quotes=False)
-    with path.open(encoding="utf-8", errors="replace") as file:
-        columns = TSV[len(next(line for line in file if line.strip()).split("\t"))]
-    return tables.Form(quotes=False, columns=columns, separator="\t")
+        return tables.Form(quotes=False, json=True)
+    columns = tables.commonest(TSV.get(len(line.split("\t"))) for line in tables.first_lines(path))
+    return tables.Form(quotes=False, columns=columns or TSV[2], separator="\t")
 
 
 def _of_cells(at: str, cells: Mapping[str, Any]) -> Record | Rejected:
@@ -120,7 +118,8 @@ def _of_cells(at: str, cells: Mapping[str, Any]) -> Record | Rejected:
     fold = cells.get("fold")
     if fold is not None and (not isinstance(fold, int) or fold < 0):
         return Rejected(at, f"its fold is {json.dumps(fold)}, not a number from 0 on")
-    return Record(at, str(id_), _plain(cells.get("title") or ""), _plain(str(text)), fold)
+    title = cells.get("title")
+    return Record(at, str(id_), "" if title is None else _plain(str(title)), _plain(str(text)), fold)
 
 
 def _smart(path: Path) -> Iterator[Record | Rejected]:

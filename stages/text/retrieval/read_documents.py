@@ -28,6 +28,7 @@ class ReadDocuments(Stage):
     once for every query that it is a candidate of.
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = DOCUMENTS
 
     documents: str

@@ -73,7 +73,7 @@ def form_of(path: Path) -> tables.Form:
     columns = tables.columns_of(path, form)
     if set(NEEDED) <= set(columns):
         return form
-    if path.suffix == ".tsv" and len(columns) == 3:
+    if path.suffix == ".tsv" and tables.commonest(line.count("\t") + 1 for line in tables.first_lines(path)) == 3:
         return TRIPLES
     raise UserError(
         f"{path}: give triples (.tsv without a header: query, relevant text, other text) or a table with the columns "

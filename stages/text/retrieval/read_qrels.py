@@ -36,49 +36,56 @@ class ReadQrels(Stage):
     error row.
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"queries": ("query_id",)}
     optional: ClassVar[frozenset[str]] = frozenset({"queries"})
     writes: ClassVar[pa.Schema] = QRELS
 
     qrels: str
-    """A file, columns separated by white space, with or without a header."""
+    """A file, a folder or a glob; columns separated by white space, with or without a header."""
     scale: Literal["rising", "cleverdon", "binary"] = "rising"
     """What grades mean: rising, the higher the more relevant; cleverdon, as in Cranfield's file, 1 a complete answer to
     4 of minimum interest, which become 4 to 1; binary, 1 for every positive grade. Others count as 0."""
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         known = frozenset(inputs["queries"].read(["query_id"])["query_id"].to_pylist()) if "queries" in inputs else None
-        path, form = Path(self.qrels), self._form()
-        blocks = pa.Table.from_pylist([b._asdict() for b in tables.cut(path, "", form)])
-        executor.map(partial(QrelsReader, self.scale, form, known), [[blocks]], out, schema=QRELS)
+        forms = {path: form_of(path) for path in collection_files.find(self.qrels)}
+        blocks = [b._asdict() for path, form in forms.items() for b in tables.cut(path, "", form)]
+        make = partial(QrelsReader, self.scale, {str(path): form for path, form in forms.items()}, known)
+        executor.map(make, [[pa.Table.from_pylist(blocks)]], out, schema=QRELS)
 
     def fingerprint(self) -> str:
-        self._form()
-        return listing_digest([self.qrels])
+        files = collection_files.find(self.qrels)
+        for path in files:
+            form_of(path)
+        return listing_digest(files)
 
-    def _form(self) -> tables.Form:
-        (path,) = collection_files.find(self.qrels)
-        with path.open(encoding="utf-8", errors="replace") as file:
-            first = next((line for line in file if line.strip()), "").split()
-        if len(first) not in COLUMNS:
-            raise UserError(
-                f"{path}: its first line has {len(first)} columns: give query, iteration, document and grade, or only "
-                "query, document and grade"
-            )
-        return tables.Form(quotes=False, columns=COLUMNS[len(first)], separator=" ")
+
+def form_of(path: Path) -> tables.Form:
+    """How a file of judgements is written, by its first lines. UserError where it is none."""
+    columns = tables.commonest(COLUMNS.get(len(line.split())) for line in tables.first_lines(path))
+    if columns:
+        return tables.Form(quotes=False, columns=columns, separator=" ")
+    raise UserError(
+        f"{path}: its first lines are no judgements: give query, iteration, document and grade, or only query, "
+        "document and grade"
+    )
 
 
 class QrelsReader:
-    """Blocks of a file in, judgements out. All blocks are one item: a pair judged twice may stand in two."""
+    """Blocks of files in, judgements out. All blocks are one item: a pair judged twice may stand in two.
 
-    def __init__(self, scale: str, form: tables.Form, known: frozenset[str] | None) -> None:
-        self.scale, self.form, self.known = scale, form, known
+    ``forms`` tells how each file is written, by its path.
+    """
+
+    def __init__(self, scale: str, forms: Mapping[str, tables.Form], known: frozenset[str] | None) -> None:
+        self.scale, self.forms, self.known = scale, forms, known
 
     def __call__(self, blocks: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         grades: dict[tuple[str, str], int] = {}
         rejected = []
         for block in tables.blocks_of(blocks):
-            for row in tables.rows(block, self.form):
+            for row in tables.rows(block, self.forms[block.path]):
                 try:
                     if isinstance(row, Rejected):
                         rejected.append(row)

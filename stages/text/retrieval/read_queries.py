@@ -28,6 +28,7 @@ class ReadQueries(Stage):
     A query without text, or whose id another one has, becomes an error row.
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = QUERIES
 
     queries: str

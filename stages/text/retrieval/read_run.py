@@ -31,6 +31,7 @@ class ReadRun(Stage):
     A line with other columns, a rank or score that is no number becomes an error row.
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = RUN
 
     run_file: str
@@ -49,18 +50,20 @@ class ReadRun(Stage):
 
 
 def form_of(path: Path) -> tables.Form:
-    """How a run file is written, by its first line. UserError where it is none."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = next((line for line in file if line.strip()), "").rstrip("\n")
-    if first.count("\t") == 3:
-        return TOP1000
-    for form in (TREC, MSMARCO):
-        if len(first.split()) == len(form.columns or ()):
-            return form
+    """How a run file is written, by its first lines. UserError where it is none."""
+    form = tables.commonest(map(_form_of_line, tables.first_lines(path)))
+    if form:
+        return form
     raise UserError(
-        f"{path}: its first line is none of a run: give query, Q0, document, rank, score and name, MS MARCO's query, "
+        f"{path}: its first lines are none of a run: give query, Q0, document, rank, score and name, MS MARCO's query, "
         "document and rank, or its top1000 file"
     )
+
+
+def _form_of_line(line: str) -> tables.Form | None:
+    if line.count("\t") == 3:
+        return TOP1000
+    return next((form for form in (TREC, MSMARCO) if len(line.split()) == len(form.columns or ())), None)
 
 
 def candidates(line: tables.Line, split: str) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ class SplitSentences(Stage):
     In   documents: doc_id str, title str|null, text str
     Out  doc_id str, passage int32 (from 0), text str; as Arrow files, from which single documents are taken
 
-    A longer sentence than ``max_words`` goes on as another one: nothing of it is dropped. A document without a sentence
-    that holds a letter or digit becomes an error row. Source: Yang, Zhang and Lin 2019, section 3.
+    A longer sentence than ``max_words`` goes on as another one. Where even that has more wordpieces than BERT has
+    places, its end is not read. A document without a sentence that holds a letter or digit becomes an error row.
+    Source: Yang, Zhang and Lin 2019, section 3.
     """
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"documents": ("doc_id", "title", "text")}
@@ -32,7 +33,7 @@ class SplitSentences(Stage):
     language: str = "en"
     """Language of the documents, by its ISO code."""
     max_words: int = 300
-    """Words of a sentence, so that its wordpieces fit into BERT's 512 places."""
+    """Words of a sentence, so that its wordpieces mostly fit into BERT's 512 places."""
 
     def __post_init__(self) -> None:
         if self.max_words < 1:

@@ -28,11 +28,11 @@ def read(stage: ReadSummaryPairs, out: Path) -> Artifact:
 
 
 def test_files_of_one_name_are_a_pair(tmp_path: Path) -> None:
-    write(tmp_path / "articles", tech__1="Cats\n\nThe cat sat.\nIt slept.\n", test__2="Dogs\nA dog barked.")
+    write(tmp_path / "articles", tech__1="Cats\n\nThe\u2028cat sat.\r\nIt slept.\n", test__2="Dogs\nA dog barked.")
     write(tmp_path / "summaries", tech__1="It slept.\n", test__2="A dog.", tech__3="of no article")
     rows = read(stage(tmp_path, headline=True), tmp_path / "out").read().to_pylist()
     assert rows == [
-        {"id": "tech/1", "sentences": ["The cat sat.", "It slept."], "summary": ["It slept."], "split": "train"},
+        {"id": "tech/1", "sentences": ["The\u2028cat sat.", "It slept."], "summary": ["It slept."], "split": "train"},
         {"id": "test/2", "sentences": ["A dog barked."], "summary": ["A dog."], "split": "test"},
     ]
     (other,) = [r for r in read(stage(tmp_path), tmp_path / "whole").read().to_pylist() if r["id"] == "test/2"]

@@ -54,6 +54,23 @@ def test_a_bad_document_is_an_error_row_and_the_others_stay(tmp_path: Path) -> N
     assert "not JSON" in errors[str(tmp_path / "shards/x.train.1.json")]
 
 
+def test_a_bad_line_is_an_error_row_and_a_line_ends_nowhere_else(tmp_path: Path) -> None:
+    strange = {"src": [["the", "cat\u2028sat"]], "tgt": []}
+    (tmp_path / "x.train.0.jsonl").write_bytes(
+        b"\n".join(
+            [json.dumps(CAT).encode(), b"{oops", b'{"src": "\xe9"}', json.dumps(strange, ensure_ascii=False).encode()]
+        )
+    )
+    artifact = read(tmp_path / "x.train.0.jsonl", tmp_path / "out")
+    rows = artifact.read().to_pylist()
+    assert [r["id"] for r in rows] == ["x.train.0.jsonl:0", "x.train.0.jsonl:3"]
+    assert rows[1]["sentences"] == ["the cat\u2028sat"]
+    errors = artifact.errors()
+    assert errors is not None
+    assert errors["item"].to_pylist() == ["x.train.0.jsonl:1", "x.train.0.jsonl:2"]
+    assert all("not JSON" in reason for reason in errors["reason"].to_pylist())
+
+
 def test_a_name_without_a_split_and_an_empty_folder_are_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="jsonl shard there"):
         ReadSummaryShards(shards=str(tmp_path)).fingerprint()

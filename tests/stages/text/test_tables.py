@@ -35,6 +35,25 @@ def test_a_quoted_cell_holds_separators_and_line_ends(tmp_path: Path) -> None:
     ]
 
 
+def test_lines_of_json_by_whatever_name(tmp_path: Path) -> None:
+    form = Form(quotes=False, json=True)
+    (tmp_path / "a.json").write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert tables.columns_of(tmp_path / "a.json", form) == ("text",)
+    assert read(tmp_path / "a.json", form) == [("a.json:1", {"text": "a"}), ("a.json:2", {"text": "b"})]
+    (tmp_path / "a.jsonl").write_text("x y\n")
+    cells = Form(quotes=False, columns=("one", "two"), separator=" ")
+    assert read(tmp_path / "a.jsonl", cells) == [("a.jsonl:1", {"one": "x", "two": "y"})]
+
+
+def test_a_format_is_told_by_most_of_the_first_lines(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("\n\nbroken\n" + "a b\n" * 30)
+    lines = tables.first_lines(tmp_path / "a")
+    assert (lines[:2], len(lines)) == (["broken", "a b"], 20)
+    assert tables.commonest(len(line.split()) for line in lines) == 2
+    assert tables.commonest([None, "x", "y"]) == "x"
+    assert tables.commonest([None]) is None
+
+
 def test_bad_rows_are_named_with_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_bytes(b"text\tlabel\na\tb\tc\ncaf\xe9\t1\ngood\t1\n")
     assert read(tmp_path / "a.tsv", PLAIN) == [

@@ -40,19 +40,20 @@ def test_trec(tmp_path: Path) -> None:
     ]
 
 
-def test_json_lines_by_several_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["docs.jsonl", "docs.json", "docs"])
+def test_json_lines_by_several_names(tmp_path: Path, name: str) -> None:
     rows: list[object] = [
         {"_id": "a", "title": "Leek", "text": "cut  it"},
-        {"id": 7, "contents": "stir"},
+        {"id": 7, "contents": "stir", "title": 1984},
         {"docid": "c"},
         {"text": "no id"},
         {"id": "a", "text": "again"},
         ["no object"],
     ]
-    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows) + "oops\n")
-    documents, errors = read(tmp_path / "docs.jsonl", tmp_path / "out")
-    assert documents == [("a", "Leek", "cut it"), ("7", None, "stir")]
-    assert [e["item"] for e in errors] == [f"docs.jsonl:{n}" for n in (3, 4, 5, 6, 7)]
+    (tmp_path / name).write_text("".join(json.dumps(r) + "\n" for r in rows) + "oops\n")
+    documents, errors = read(tmp_path / name, tmp_path / "out")
+    assert documents == [("a", "Leek", "cut it"), ("7", "1984", "stir")]
+    assert [e["item"] for e in errors] == [f"{name}:{n}" for n in (3, 4, 5, 6, 7)]
     assert errors[0]["reason"].startswith("has no column with a text")
     assert errors[2]["reason"] == "document a a second time"
 
@@ -70,6 +71,13 @@ def test_tsv_without_header(tmp_path: Path, line: str, document: tuple) -> None:
     documents, errors = read(tmp_path / "collection.tsv", tmp_path / "out")
     assert documents == [document]
     assert errors[0]["item"] == "collection.tsv:2"
+
+
+def test_a_damaged_first_line_is_an_error_row(tmp_path: Path) -> None:
+    (tmp_path / "collection.tsv").write_text("damaged\n1\tleek\n2\tsoup\n")
+    documents, errors = read(tmp_path / "collection.tsv", tmp_path / "out")
+    assert [d[0] for d in documents] == ["1", "2"]
+    assert [e["item"] for e in errors] == ["collection.tsv:1"]
 
 
 def test_top1000_has_a_document_once_whatever_the_queries(tmp_path: Path) -> None:
@@ -92,7 +100,7 @@ def test_a_folder_of_files_of_several_formats(tmp_path: Path) -> None:
 
 def test_what_is_no_collection_is_said_at_plan_time(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("just text\n")
-    with pytest.raises(UserError, match=r"a\.txt: its first line is none of a collection"):
+    with pytest.raises(UserError, match=r"a\.txt: its first lines are none of a collection"):
         ReadDocuments(documents=str(tmp_path / "a.txt")).fingerprint()
     with pytest.raises(UserError, match="no such file"):
         ReadDocuments(documents=str(tmp_path / "none")).fingerprint()

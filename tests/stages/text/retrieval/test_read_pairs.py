@@ -33,6 +33,12 @@ def test_a_triple_is_two_pairs_and_a_missing_column_one_error_row(tmp_path: Path
     ]
 
 
+def test_a_damaged_first_line_is_an_error_row(tmp_path: Path) -> None:
+    (tmp_path / "triples.tsv").write_text("leek\tonly one\nq\tp\tn\nq\tp\tn\n")
+    pairs, errors = read(tmp_path / "out", train=str(tmp_path / "triples.tsv"))
+    assert (len(pairs), [e["item"] for e in errors]) == (4, ["triples.tsv:1"])
+
+
 def test_labelled_pairs_to_watch_training_with(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("label\tquery\ttext\n1\tleek\ta leek\n2\tleek\ta soup\n")
     rows = [{"query_id": 3, "query": "q", "text": "t", "label": 0}, {"query": "q", "text": "t"}]

@@ -53,9 +53,23 @@ def test_a_header_and_bad_rows(tmp_path: Path) -> None:
     ]
 
 
+def test_a_damaged_first_line_is_an_error_row(tmp_path: Path) -> None:
+    rows, errors = read("1 0 a\n1 0 b 1\n1 0 c 1\n", tmp_path)
+    assert rows == [("1", "b", 1), ("1", "c", 1)]
+    assert [e["item"] for e in errors] == ["qrels:1"]
+
+
+def test_several_files(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.qrels").write_text("1 0 a 1\n")
+    (tmp_path / "in/b.qrels").write_text("2 b 3\n")
+    for files in (tmp_path / "in", tmp_path / "in/*.qrels"):
+        assert read(files, tmp_path)[0] == [("1", "a", 1), ("2", "b", 3)]
+
+
 def test_another_file_is_refused_at_plan_time(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one\n")
-    with pytest.raises(UserError, match="its first line has 1 columns"):
+    with pytest.raises(UserError, match="its first lines are no judgements"):
         ReadQrels(qrels=str(tmp_path / "a")).fingerprint()
     with pytest.raises(UserError, match="no such file"):
         ReadQrels(qrels=str(tmp_path / "b")).fingerprint()

@@ -37,7 +37,13 @@ def test_candidates_of_top1000_are_not_ranked(tmp_path: Path) -> None:
     assert read("1\t7\ta query\ta passage\n", tmp_path)[0] == [("1", "7", None, None)]
 
 
+def test_a_damaged_first_line_is_an_error_row(tmp_path: Path) -> None:
+    rows, errors = read("q1 Q0 a\nq1 Q0 b 2 2.5 bm25\nq1 Q0 c 3 1.5 bm25\n", tmp_path)
+    assert [row[1] for row in rows] == ["b", "c"]
+    assert [e["item"] for e in errors] == ["a.run:1"]
+
+
 def test_another_file_is_refused_at_plan_time(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one two\n")
-    with pytest.raises(UserError, match="its first line is none of a run"):
+    with pytest.raises(UserError, match="its first lines are none of a run"):
         ReadRun(run_file=str(tmp_path / "a")).fingerprint()
