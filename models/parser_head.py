@@ -97,14 +97,14 @@ class ParserHead(nn.Module):
         """Log-probabilities [N, labels] of the labels of each word's arc to its head."""
         heads_ND = scores.label_heads_SHD[scores.sentence_N, heads_N]
         logits: Tensor = self.parser.labels.pairs(scores.label_words_ND, heads_ND)
-        return logits.float().log_softmax(-1)
+        return logits.log_softmax(-1)
 
     def all_label_scores(self, scores: Scores, words: slice, sentence: int) -> Tensor:
         """Log-probabilities [words, H, labels] of the labels of every arc of a sentence."""
         n = words.stop - words.start
         words_1WD = scores.label_words_ND[None, words]
         logits: Tensor = self.parser.labels(words_1WD, scores.label_heads_SHD[sentence : sentence + 1, : n + 1])
-        return logits[0].float().log_softmax(-1)
+        return logits[0].log_softmax(-1)
 
     def layer_shares(self) -> dict[str, list[float]]:
         """What is read -> the share of every layer, from the first."""
@@ -123,12 +123,13 @@ def many_classes(width: int, classes: int) -> nn.Module:
 
 
 def log_probabilities(layer: nn.Module, x_ND: Tensor) -> Tensor:
-    """[N, classes] in float32, of either kind of ``many_classes``."""
-    if isinstance(layer, nn.AdaptiveLogSoftmaxWithLoss):
-        log_p: Tensor = layer.log_prob(x_ND.float())
-        return log_p
-    logits: Tensor = layer(x_ND)
-    return logits.float().log_softmax(-1)
+    """[N, classes] in float32 also under autocast, of either kind of ``many_classes``."""
+    with torch.autocast(x_ND.device.type, enabled=False):
+        if isinstance(layer, nn.AdaptiveLogSoftmaxWithLoss):
+            log_p: Tensor = layer.log_prob(x_ND.float())
+            return log_p
+        logits: Tensor = layer(x_ND.float())
+        return logits.log_softmax(-1)
 
 
 def smoothed_nll(log_p_NC: Tensor, target_N: Tensor, smoothing: float) -> Tensor:

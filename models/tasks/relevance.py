@@ -132,7 +132,11 @@ class JudgeRelevance(Task):
         ]
 
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
-        """Share of rows judged right, and over the queries MRR@10 and mean AP."""
+        """Share of rows judged right, and over the queries MRR@10 and mean AP.
+
+        Of a query only the relevant texts among its rows count, so AP is above the official one where the first stage
+        has missed some: that is EvaluateRun's.
+        """
         labelled = [row for row in rows if row["label"] != UNKNOWN]
         if not labelled:
             return {}

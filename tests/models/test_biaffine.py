@@ -26,6 +26,17 @@ def test_pairs_are_the_diagonal_of_all() -> None:
     torch.testing.assert_close(biaffine.pairs(x, y), every[torch.arange(5), torch.arange(5)])
 
 
+def test_scores_are_float32_under_autocast() -> None:
+    """1 + 2^-12 is 1 in bf16, in which two heads that differ so little would tie."""
+    biaffine = Biaffine(1, 1)
+    with torch.no_grad():
+        biaffine.weight.copy_(torch.tensor([[[1 + 2**-12, 0.0], [0.0, 0.0]]]))
+    one = torch.ones(1, 1, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = biaffine(one[None], one[None]), biaffine.pairs(one, one)
+    assert [s.item() for s in scores] == [1 + 2**-12] * 2
+
+
 def test_a_word_may_hang_from_the_root_and_every_other_word_of_its_sentence() -> None:
     possible = possible_heads(torch.tensor([[T, T, T], [T, T, F]]))
     assert possible[0].tolist() == [[T, F, T, T], [T, T, F, T], [T, T, T, F]]

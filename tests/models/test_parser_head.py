@@ -47,6 +47,15 @@ def test_many_classes_share_an_adaptive_softmax(classes: int, cutoffs: list[int]
     torch.testing.assert_close(total, torch.ones(5))
 
 
+@pytest.mark.parametrize("classes", [5, 150])
+def test_tags_are_scored_in_float32_under_autocast(classes: int) -> None:
+    torch.manual_seed(0)
+    layer, x = many_classes(64, classes), torch.randn(5, 64)
+    expected = log_probabilities(layer, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(log_probabilities(layer, x), expected)
+
+
 @pytest.mark.parametrize("classes", [1, 2, 5, 7])
 def test_a_few_classes_have_a_plain_layer(classes: int) -> None:
     assert isinstance(many_classes(16, classes), nn.Linear)
