@@ -65,15 +65,22 @@ class TaskModel(nn.Module):
         self._takes_layout = unpadded.allow(pretrained)
 
     @classmethod
-    def start(cls, directory: str | Path, task: Task, seed: int, keep_head: bool = False) -> TaskModel:
+    def start(
+        cls, directory: str | Path, task: Task, seed: int, keep_head: bool = False, member: str | None = None
+    ) -> TaskModel:
         """The encoder of ``directory`` (or a hub name) with a fresh head, initialised from ``seed``.
 
-        ``keep_head``: with the head that lies there, where it was trained for the same task.
+        ``keep_head``: with the head that lies there, where it was trained for the same task; of a model of several
+        tasks with that of ``member``.
         """
         model = cls(_load_pretrained(directory, task, seed), task, seed)
-        if keep_head and (Path(directory) / HEAD).is_file() and task.shares_head(load_task(directory)):
-            saved, fresh = load_file(Path(directory) / HEAD), model.head.state_dict()
-            if {n: t.shape for n, t in saved.items()} == {n: t.shape for n, t in fresh.items()}:
+        if keep_head and (Path(directory) / HEAD).is_file():
+            trained = load_task(directory)
+            trained, prefix = trained.members().get(member or "", (trained, ""))
+            tensors = load_file(Path(directory) / HEAD).items()
+            saved = {name.removeprefix(prefix): t for name, t in tensors if name.startswith(prefix)}
+            alike = {n: t.shape for n, t in saved.items()} == {n: t.shape for n, t in model.head.state_dict().items()}
+            if alike and task.shares_head(trained):
                 model.head.load_state_dict(saved)
         return model
 

@@ -17,7 +17,7 @@ from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage
 from pipeline.progress import say
 from pipeline.store import write_json
-from stages.examples import MappedExamples
+from stages.examples import MappedExamples, rows_of
 from stages.inference import Inference
 
 METRICS = "metrics.json"
@@ -39,6 +39,8 @@ class Evaluate(Stage):
     """What the model was trained for."""
     split: str = "test"
     """Which examples: train, dev or test."""
+    group: str | None = None
+    """Of examples of several tasks: the name of the one whose examples are taken."""
     seed: int = 0
     """Seeds what the task draws (masks, negatives)."""
 
@@ -64,7 +66,7 @@ class Evaluator:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         examples = MappedExamples([table])
-        mine = np.flatnonzero(np.asarray(table["split"]) == self.stage.split)
+        mine = rows_of(table, self.stage.split, self.stage.group)
         task, vocabulary = self.inference.task, self.inference.vocabulary
         drawn = [task.draw(examples, int(i), np.random.default_rng([self.stage.seed, i]), vocabulary) for i in mine]
         rows = self.inference.evaluate(drawn)

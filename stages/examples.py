@@ -51,12 +51,16 @@ class MappedExamples:
         if not path.is_file():
             with write_atomically(path) as temporary, temporary.open("wb") as file:
                 for start, table in zip(self._starts, self._tables, strict=False):
-                    mask = pc.equal(table["split"], split)
-                    if group is not None:
-                        mask = pc.and_(mask, pc.equal(table["group"], group))
-                    mine = np.flatnonzero(mask.combine_chunks().fill_null(False).to_numpy(zero_copy_only=False))
-                    (mine + start).astype(np.int64).tofile(file)
+                    (rows_of(table, split, group) + start).astype(np.int64).tofile(file)
         return np.memmap(path, np.int64, "r") if path.stat().st_size else np.zeros(0, np.int64)
+
+
+def rows_of(table: pa.Table, split: str, group: str | None = None) -> np.ndarray:
+    """Which rows of a table of examples are of a split, and of a group where one is named."""
+    mask = pc.equal(table["split"], split)
+    if group is not None:
+        mask = pc.and_(mask, pc.equal(table["group"], group))
+    return np.flatnonzero(mask.combine_chunks().fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def open_examples(parts: Sequence[Path]) -> MappedExamples:

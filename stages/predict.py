@@ -18,7 +18,7 @@ from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from pipeline.progress import counting
 from pipeline.store import write_atomically
 from stages.encode import refusal
-from stages.examples import MappedExamples
+from stages.examples import MappedExamples, rows_of
 from stages.inference import Inference
 from stages.text import tables
 from stages.windows import WINDOW
@@ -41,13 +41,15 @@ class Predict(Stage):
     """What the model was trained for."""
     split: str = "test"
     """Which examples: train, dev or test."""
+    group: str | None = None
+    """Of examples of several tasks: the name of the one whose examples are taken."""
 
     @property
     def writes(self) -> pa.Schema:
         return self.task.prediction_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        make = partial(Predictor, inputs["model"].path, self.task, self.split)
+        make = partial(Predictor, inputs["model"].path, self.task, self.split, self.group)
         parts = [[p] for p in inputs["examples"].parts]
         executor.map(make, parts, out, schema=self.task.prediction_schema, resources=Resources(gpus=1))
 
@@ -55,13 +57,13 @@ class Predict(Stage):
 class Predictor:
     """Examples in, answers out."""
 
-    def __init__(self, model: Path, task: Task, split: str) -> None:
+    def __init__(self, model: Path, task: Task, split: str, group: str | None) -> None:
         self.inference = Inference(model, task)
-        self.split = split
+        self.split, self.group = split, group
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        examples = MappedExamples([table.filter(pa.compute.equal(table["split"], self.split))])
-        answers = self.inference.predict([examples[i] for i in range(len(examples))])
+        examples = MappedExamples([table])
+        answers = self.inference.predict([examples[i] for i in rows_of(table, self.split, self.group)])
         return pa.Table.from_pylist(answers, self.inference.task.prediction_schema)
 
 

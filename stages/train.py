@@ -37,6 +37,8 @@ class Train(Stage):
 
     task: Task
     """What is learned."""
+    group: str | None = None
+    """Of examples, and of a model, of several tasks: the name of the one whose examples and head are taken."""
     epochs: float = 3.0
     """Passes over the training split."""
     steps: int | None = None
@@ -125,7 +127,9 @@ class Train(Stage):
         if not (out / METRICS).is_file():
             examples = inputs["examples"]
             try:
-                task = self.task.adopt(load_task(examples.path))
+                made_for = load_task(examples.path)
+                made_for, _ = made_for.members().get(self.group or "", (made_for, ""))
+                task = self.task.adopt(made_for)
             except ValueError as error:
                 raise UserError(f"{examples.path}: {error}") from error
             run = TrainingRun(replace(self, task=task), inputs["model"].path, tuple(examples.parts), out)

@@ -52,7 +52,8 @@ class StepBatches:
 
 
 class TrainingBatches:
-    """Drawn from the examples of ``parts``; ``out`` is where the positions of their splits are written."""
+    """Drawn from the examples of ``parts``, or one ``group`` of them. ``out`` is where the positions of their splits
+    are written."""
 
     def __init__(
         self,
@@ -65,11 +66,12 @@ class TrainingBatches:
         batch_size: int,
         micro_batch_tokens: int,
         seed: int,
+        group: str | None = None,
     ) -> None:
         self.task, self.vocabulary, self.ranks, self.out = task, vocabulary, ranks, out
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
         self.examples = open_examples(parts)
-        self._ratios = task.groups()
+        self._ratios, self._only = task.groups(), group
         groups = self._groups_of("train")
         filled = [(g, r) for g, r in zip(groups, self._ratios.values() or (1.0,), strict=True) if len(g)]
         if not filled:
@@ -129,7 +131,7 @@ class TrainingBatches:
     def _groups_of(self, split: str) -> list[np.ndarray]:
         """Positions of a split's examples in each group, written by rank 0 and mapped by all."""
         groups = []
-        for i, group in enumerate(self._ratios or [None]):
+        for i, group in enumerate(self._ratios or [self._only]):
             if self.ranks.rank:
                 self.ranks.wait()
             groups.append(self.examples.positions_of(split, self.out / f"{split}-{i}.{INDEX}", group))

@@ -87,13 +87,15 @@ class Trainer:
             batch_size=settings.global_batch_size,
             micro_batch_tokens=settings.micro_batch_tokens,
             seed=settings.seed,
+            group=settings.group,
         )
         self.dev = self.batches.dev(settings.evaluate_examples)
         if settings.select_by and not len(self.dev):
             raise UserError("select_by: the examples have no row whose split is 'dev'")
         self.steps = settings.steps or self.batches.order.steps_in(settings.epochs)
         self.head_steps = min(self.steps, self.batches.order.steps_in(settings.head_first))
-        self.model = TaskModel.start(run.model, self.task, settings.seed, settings.keep_head).to(ranks.device)
+        model = TaskModel.start(run.model, self.task, settings.seed, settings.keep_head, settings.group)
+        self.model = model.to(ranks.device)
         replace_dropouts(self.model)
         if settings.gradient_checkpointing:
             self.model.pretrained.activation_checkpointing_enable()

@@ -64,6 +64,9 @@ class MultiTask(Task):
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
         return {name: task.columns for name, task in self.tasks.items()}
 
+    def members(self) -> Mapping[str, tuple[Task, str]]:
+        return {name: (task, f"{_head_of(name)}.") for name, task in self.tasks.items()}
+
     def groups(self) -> Mapping[str, float]:
         return {name: self.ratios.get(name, 1.0) for name in self.tasks}
 

@@ -139,6 +139,6 @@ class RankCandidates(Task):
         if not ranks:
             return {}
         return {
-            "accuracy": sum(rank == 1 for rank in ranks) / len(ranks),
+            "first_is_relevant": sum(rank == 1 for rank in ranks) / len(ranks),
             "mrr": sum(1 / rank for rank in ranks) / len(ranks),
         }

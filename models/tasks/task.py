@@ -111,6 +111,10 @@ class Task(ABC):
         pairs = [(getattr(self, name), getattr(other, name, None)) for name in self.learned]
         return type(self) is type(other) and all(a == b or a in EMPTY or b in EMPTY for a, b in pairs)
 
+    def members(self) -> Mapping[str, tuple[Task, str]]:
+        """The tasks that it holds by name, each with what the names of its head's tensors begin with; mostly none."""
+        return {}
+
     def in_context(self, rows: Sequence[Row]) -> Iterable[Row]:
         """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
         return rows

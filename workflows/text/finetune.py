@@ -31,6 +31,7 @@ def finetune(
     prefix: str = "",
     splits: Sequence[str] = SPLITS,
     start: str = "encoder",
+    examples: str | None = None,
 ) -> Graph:
     """Add all that follows the node ``rows``: encoder, examples, train, evaluate-dev, evaluate-test, predictions.
 
@@ -41,21 +42,26 @@ def finetune(
     train    the training run; run i has the seed ``train.seed + i``
     encoder  a model of the hub or a directory; not used where the graph has a node ``encoder``
     prefix   what the names of these nodes begin with (but ``encoder``), for a graph with several recipes
-    splits   those with a node ``evaluate-<split>``
+    splits   those with a node ``evaluate-<split>``; a further one for test, ``test_x``, also has ``predictions_x``
     start    the node whose encoder training starts from, where that is a trained model
+    examples the node with the examples, where there is one; ``train.group`` says which of several tasks' are taken
     """
     if seeds < 1:
         raise UserError("seeds must be at least 1")
     if "encoder" not in g:
         g.add("encoder", LoadEncoder(encoder=encoder))
-    examples = g.add(f"{prefix}examples", Encode(task=task), rows=rows, model="encoder")
+    if examples is None:
+        examples = g.add(f"{prefix}examples", Encode(task=task), rows=rows, model="encoder")
     for i in range(seeds):
         suffix = f"-{i}" if seeds > 1 else ""
         run = replace(train, task=task, seed=train.seed + i)
         model = g.add(f"{prefix}train{suffix}", run, model=start, examples=examples)
+        inputs = {"model": model, "examples": examples}
         for split in splits:
-            g.add(f"{prefix}evaluate-{split}{suffix}", Evaluate(task=task, split=split), model=model, examples=examples)
-        g.add(f"{prefix}predictions{suffix}", Predict(task=task), model=model, examples=examples)
+            g.add(f"{prefix}evaluate-{split}{suffix}", Evaluate(task=task, split=split, group=run.group), **inputs)
+            if split.startswith("test"):
+                name = f"{prefix}predictions{split.removeprefix('test')}{suffix}"
+                g.add(name, Predict(task=task, split=split, group=run.group), **inputs)
     return g
 
 

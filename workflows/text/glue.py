@@ -42,8 +42,12 @@ def graph(
     """
     g = Graph()
     g.add("rows", ReadGlue(folder=folder, name=name))
-    splits = (*SPLITS, "dev_mismatched") if name == "mnli" else SPLITS
-    return finetune(g, glue_task(name, max_tokens), train, encoder, seeds, splits=splits)
+    return finetune(g, glue_task(name, max_tokens), train, encoder, seeds, splits=glue_splits(name))
+
+
+def glue_splits(name: Name) -> tuple[str, ...]:
+    """What a task's model is measured on: for MNLI also the genres that are not in training."""
+    return (*SPLITS, *(f"{split}_mismatched" for split in SPLITS)) if name == "mnli" else SPLITS
 
 
 def glue_task(name: Name, max_tokens: int = 128) -> Task:

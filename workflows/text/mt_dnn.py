@@ -26,8 +26,8 @@ from stages.load_encoder import LoadEncoder
 from stages.text.group_candidates import GroupCandidates
 from stages.text.read_glue import GLUE, Name, ReadGlue
 from stages.train import Train
-from workflows.text.finetune import SPLITS, finetune, spread
-from workflows.text.glue import FIGURES
+from workflows.text.finetune import finetune, spread
+from workflows.text.glue import FIGURES, glue_splits
 
 DROPOUT = {"cola": 0.05, "mnli": 0.3}
 """Of the heads, where it is not 0.1."""
@@ -57,8 +57,9 @@ def graph(
         rank_qnli: Learn QNLI by ranking the sentences of a question, as the paper does; GLUE has since disallowed it.
         ratios: How often an epoch passes over a task, by name, where that is not once.
         max_tokens: Wordpieces of an example.
-        train: The run on all tasks; they follow from the names.
-        tune: The run on each task from the shared encoder.
+        train: The run on all tasks, which follow from the names; where MNLI is among them, its accuracy on dev says
+            which weights are kept.
+        tune: The run on each task from the shared encoder and the task's head on it.
         alone: Also train each task from the encoder as it was, with the same settings, to compare.
         seeds: Runs of each task alone, of which the table shows mean and spread.
     """
@@ -70,15 +71,16 @@ def graph(
     shared = MultiTask(single, ratios)
     g.add("encoder", LoadEncoder(encoder=encoder))
     g.add("examples", Encode(task=shared), model="encoder", **rows)
-    g.add("train", replace(train, task=shared), model="encoder", examples="examples")
-    for split in SPLITS:
+    select_by = train.select_by or ("mnli/accuracy" if "mnli" in tasks else None)
+    g.add("train", replace(train, task=shared, select_by=select_by), model="encoder", examples="examples")
+    for split in dict.fromkeys(split for name in tasks for split in glue_splits(name)):
         g.add(f"shared-evaluate-{split}", Evaluate(task=shared, split=split), model="train", examples="examples")
     for name, task in single.items():
-        splits = (*SPLITS, "dev_mismatched") if name == "mnli" else SPLITS
-        further = {"rows": rows[name], "seeds": seeds, "splits": splits}
-        finetune(g, task, tune, encoder, prefix=f"{name}-", start="train", **further)
+        own = replace(tune, group=name)
+        further = {"seeds": seeds, "splits": glue_splits(name), "examples": "examples"}
+        finetune(g, task, own, encoder, prefix=f"{name}-", start="train", **further)
         if alone:
-            finetune(g, task, tune, encoder, prefix=f"{name}-alone-", **further)
+            finetune(g, task, own, encoder, prefix=f"{name}-alone-", **further)
     return g
 
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from models.encoder import TaskModel
 from models.task_file import load_task, save_task
 from models.tasks import ClassifyPairs, ClassifyText, MultiTask, RankCandidates, ScoreText
 from tests.models.small_encoders import save_tokenizer
@@ -77,11 +78,21 @@ def test_a_batch_has_the_loss_of_its_task_alone(tmp_path: Path, name: str) -> No
     pa.Table.from_pylist([answer], TASK.prediction_schema)
 
 
+def test_a_task_alone_goes_on_with_its_head(tmp_path: Path) -> None:
+    """By its name: two tasks may be equal."""
+    alike = ClassifyText(labels=("a", "b"))
+    model, _, _ = model_and_batch(tmp_path, MultiTask({"one": alike, "two": alike}), [{**ROWS["kind"], "group": "one"}])
+    model.save(tmp_path)
+    for name in ("one", "two"):
+        alone = TaskModel.start(tmp_path, alike, seed=5, keep_head=True, member=name)
+        assert torch.equal(alone.head.linear.weight, model.head[f"{name}_head"].linear.weight)
+    assert not torch.equal(TaskModel.start(tmp_path, alike, 5, True).head.linear.weight, alone.head.linear.weight)
+
+
 def test_heads_have_the_dropout_of_their_task(tmp_path: Path) -> None:
     model, _, _ = model_and_batch(tmp_path, TASK, [row("kind")])
-    dropouts = {name: TASK.tasks[name].head(model.pretrained.config).dropout.p for name in TASK.tasks}
-    assert dropouts == {"kind": 0.0, "near": 0.3, "follows": 0.1, "answers": 0.1}
-    assert model.head["near_head"].dropout.p == 0.3
+    dropouts = {name: head.dropout.p for name, head in model.head.items()}
+    assert dropouts == {"kind_head": 0.0, "near_head": 0.3, "follows_head": 0.1, "answers_head": 0.1}
 
 
 def test_a_row_says_which_task_it_is_for(tmp_path: Path) -> None:

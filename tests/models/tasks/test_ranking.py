@@ -60,7 +60,7 @@ def test_loss_and_ranks_by_hand(tmp_path: Path) -> None:
     assert float(TASK.loss(head, encoded, batch, {"loss": 3.0})["loss"]) == pytest.approx(expected)
     found = TASK.evaluate(head, encoded, batch, vocabulary)
     assert found == [{"rank": 3}, {"rank": 1}]
-    assert TASK.metrics([*found, {"rank": None}]) == {"accuracy": 0.5, "mrr": (1 / 3 + 1) / 2}
+    assert TASK.metrics([*found, {"rank": None}]) == {"first_is_relevant": 0.5, "mrr": (1 / 3 + 1) / 2}
     first, second = TASK.predict(head, encoded, batch, vocabulary)
     assert [r["candidate"] for r in first["ranking"]] == [2, 1, 0]
     assert [r["probability"] for r in first["ranking"]] == [0.5, 0.3, 0.2]

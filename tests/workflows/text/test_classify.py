@@ -82,4 +82,6 @@ def test_the_tasks_of_glue_have_their_labels_and_figures() -> None:
     assert glue.glue_task("cola") == ClassifyText(labels=("0", "1"), figure="matthews")
     assert glue.glue_task("mnli").labels == ("contradiction", "entailment", "neutral")
     assert glue.glue_task("qqp").figure == "f1"
-    assert "evaluate-dev_mismatched" in glue.graph("anywhere", "mnli")
+    graph = glue.graph("anywhere", "mnli", seeds=2)
+    assert {"evaluate-dev_mismatched-1", "evaluate-test_mismatched-1"} <= set(graph)
+    assert [graph[f"predictions{x}-1"].stage.split for x in ("", "_mismatched")] == ["test", "test_mismatched"]

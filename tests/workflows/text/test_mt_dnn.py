@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from models.tasks import ClassifyPairs, ClassifyText, MultiTask, RankCandidates, ScoreText
 from pipeline import Artifact, LocalExecutor, Store, run
+from stages.encode import Encode
 from stages.predict import predict_file
 from tests.models.small_encoders import save_encoder
 from workflows.text import mt_dnn
@@ -78,13 +81,36 @@ def test_shared_tuned_and_alone_have_figures(
     artifacts: dict[str, Artifact], capsys: pytest.CaptureFixture[str]
 ) -> None:
     shared = artifacts["shared-evaluate-dev"].manifest["metrics"]
-    assert {"sst2/accuracy", "rte/accuracy", "qnli/accuracy", "qnli/mrr"} <= set(shared)
+    assert {"sst2/accuracy", "rte/accuracy", "qnli/first_is_relevant", "qnli/mrr"} <= set(shared)
+    rows = [artifacts[f"{name}-evaluate-dev"].rows() for name in ("sst2", "rte", "qnli")]
+    assert rows == [8, 8, 8]  # of examples that are encoded once
+    assert [artifacts[f"rte{suffix}-predictions"].rows() for suffix in ("", "-alone")] == [0, 0]
     inputs = artifacts["rte-train"].manifest["inputs"], artifacts["rte-alone-train"].manifest["inputs"]
     assert [Path(i["model"]["path"]).name.partition("-")[0] for i in inputs] == ["Train", "LoadEncoder"]
     mt_dnn.report(artifacts)
     lines = [line.split() for line in capsys.readouterr().err.splitlines()]
     assert ["task", "split", "figure", "shared", "tuned", "alone"] in lines
     assert any(line[:3] == ["rte", "dev", "accuracy"] and len(line) == 6 for line in lines)
+
+
+def test_a_task_alone_goes_on_with_its_head(artifacts: dict[str, Artifact]) -> None:
+    def head(node: str) -> dict[str, torch.Tensor]:
+        return load_file(artifacts[node].path / "head.safetensors")
+
+    shared = {name.removeprefix("rte_head."): t for name, t in head("train").items() if name.startswith("rte_head.")}
+    away = [max((shared[n] - t).abs().max() for n, t in head(f"rte{s}-train").items()) for s in ("", "-alone")]
+    assert away[0] < 1e-3 < 1e-2 < away[1]
+
+
+def test_of_mnli_all_is_measured_and_its_accuracy_chooses() -> None:
+    graph = mt_dnn.graph("anywhere", ("mnli", "rte"))
+    assert graph["train"].stage.select_by == "mnli/accuracy"
+    assert mt_dnn.graph("anywhere", ("rte",))["train"].stage.select_by is None
+    assert {"shared-evaluate-dev_mismatched", "mnli-evaluate-dev_mismatched", "mnli-predictions_mismatched"} <= set(
+        graph
+    )
+    assert "rte-predictions_mismatched" not in graph
+    assert [node for node in graph if isinstance(graph[node].stage, Encode)] == ["examples"]
 
 
 def test_a_new_row_says_which_task_it_is_for(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
