@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.tasks import JudgeAspects
-from pipeline import Graph, Stage
+from pipeline import Graph, Stage, UserError
 from stages.text.read_semeval_absa import ReadSemevalAbsa
 from stages.text.read_sentihood import ReadSentihood
 from stages.train import Train
@@ -27,6 +27,7 @@ def graph(
     train_file: str,
     dev_file: str | None = None,
     test_file: str | None = None,
+    dev_fraction: float = 0.0,
     encoder: str = "google-bert/bert-base-uncased",
     seeds: int = 1,
     train: Train = Train(
@@ -37,23 +38,25 @@ def graph(
 
     Args:
         train_file: SentiHood's JSON or SemEval-2014's XML to train on.
-        dev_file: The file to choose the best model by, by strict accuracy or F1 of aspects; of SemEval-2014, which has
-            none, a tenth of the training sentences is taken.
+        dev_file: The file to choose the best model by: by the strict accuracy of aspects, of SemEval-2014 by their F1.
         test_file: The file to test on.
+        dev_fraction: Share of SemEval-2014's training sentences to choose by instead; it has no dev file, and the
+            authors take what four epochs on all of them give.
         encoder: BERT-type encoder: a name on the hub or a directory.
         seeds: Training runs, of which the table shows mean and spread.
         train: The training run, and with it the task and the form of its auxiliary sentences.
     """
     g = Graph()
     reader: Stage
-    figure: str | None
     if Path(train_file).suffix == ".xml":
         figure = "aspect_f1"
-        share = 0.0 if dev_file else 0.1
-        reader = ReadSemevalAbsa(train=train_file, dev=dev_file, test=test_file, dev_fraction=share)
+        reader = ReadSemevalAbsa(train=train_file, dev=dev_file, test=test_file, dev_fraction=dev_fraction)
     else:
-        figure = "aspect_strict_accuracy" if dev_file else None
+        if dev_fraction:
+            raise UserError("dev_fraction is for SemEval-2014; SentiHood has a dev file")
+        figure = "aspect_strict_accuracy"
         reader = ReadSentihood(train=train_file, dev=dev_file, test=test_file)
     g.add("rows", reader)
-    train = replace(train, select_by=train.select_by or figure)
+    if dev_file or dev_fraction:
+        train = replace(train, select_by=train.select_by or figure)
     return finetune(g, train.task, train, encoder, seeds)

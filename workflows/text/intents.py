@@ -9,6 +9,8 @@ Expect   there, an intent accuracy of 0.97 and a slot F1 of 0.93; with BERT base
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from models.tasks import LabelUtterances
 from pipeline import Graph
 from stages.text.read_intents import ReadIntents
@@ -20,22 +22,23 @@ __all__ = ["graph", "report"]
 
 def graph(
     folder: str,
-    dev: str = "dev",
+    dev: str | None = "dev",
     encoder: str = "google-bert/bert-base-uncased",
     seeds: int = 1,
-    train: Train = Train(
-        task=LabelUtterances(), epochs=10, global_batch_size=128, learning_rate=5e-5, select_by="exact_match"
-    ),
+    train: Train = Train(task=LabelUtterances(), epochs=10, global_batch_size=128, learning_rate=5e-5),
 ) -> Graph:
     """From folders of seq.in, seq.out and label to a trained model, its figures and its answers.
 
     Args:
         folder: Folder with the folders train, dev and test, each with the files seq.in, seq.out and label.
-        dev: Name of the folder to choose the best model by, "valid" for example.
+        dev: Name of the folder to choose the best model by, "valid" for example: by the share of utterances that are
+            exactly right. null where there is none.
         encoder: BERT-type encoder: a name on the hub or a directory.
         seeds: Training runs, of which the table shows mean and spread.
         train: The training run, and with it the task and its random field.
     """
     g = Graph()
     g.add("rows", ReadIntents(folder=folder, dev=dev))
+    if dev:
+        train = replace(train, select_by=train.select_by or "exact_match")
     return finetune(g, train.task, train, encoder, seeds)

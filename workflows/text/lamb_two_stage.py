@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+from models.schedules import Schedule
 from models.tasks import MaskedLM
 from pipeline import Graph
 from stages.encode import Encode
@@ -43,14 +44,17 @@ class Sizes(NamedTuple):
     steps: int
     rate: float
     warmup: float
+    schedule: Schedule = "polynomial"
+    """By default of the power 0.5, which is Train's."""
 
 
 PRESETS = {
     "survey": (Sizes(256, 65_536, 7_038, 6e-3, 0.2843), Sizes(512, 32_768, 1_563, 4e-3, 0.128)),
     "paper": (Sizes(128, 65_536, 7_038, 6e-3, 0.2843), Sizes(512, 32_768, 1_563, 4e-3, 0.128)),
-    "small": (Sizes(32, 256, 60, 2e-3, 0.2), Sizes(64, 128, 20, 1e-3, 0.2)),
+    "small": (Sizes(32, 256, 60, 2e-3, 0.2, "linear"), Sizes(64, 128, 20, 1e-3, 0.2, "linear")),
 }
-"""Lengths and batches of the survey and the paper; steps, rates and warm-ups of both as NVIDIA reproduced it."""
+"""Lengths and batches of the survey and the paper; steps, rates, warm-ups and schedule of both as NVIDIA's
+DeepLearningExamples reproduced it: down to 0 by the square root of the steps that are left."""
 
 
 def graph(
@@ -66,12 +70,13 @@ def graph(
 
     Args:
         texts: Plain-text file, folder or glob: a sentence a line, an empty line between documents.
-        preset: Lengths, batch sizes, steps and rates of the two stages.
+        preset: Lengths, batch sizes, steps, rates and schedule of the two stages.
         encoder: A model of the hub or a directory that the vocabulary and the sizes are of.
         weights: Whether training starts from its weights or from random ones.
         corpus: How the texts are read.
         task: The objective; its length is the preset's.
-        train: What both stages share; steps, batch, rate and warm-up are the preset's.
+        train: What both stages share, LAMB's form among it (--train.lamb.debias true); steps, batch, rate, warm-up and
+            schedule are the preset's.
     """
     g = Graph()
     g.add("encoder", LoadEncoder(encoder=encoder, weights=weights))
@@ -81,6 +86,7 @@ def graph(
         masked = replace(task, max_length=sizes.length)
         g.add(f"examples-{name}", Encode(task=masked), rows="corpus", model="encoder")
         own = {"steps": sizes.steps, "global_batch_size": sizes.batch, "warmup": sizes.warmup}
+        own["schedule"] = sizes.schedule
         stages.append(replace(train, task=masked, learning_rate=sizes.rate, **own))
     in_two_stages(g, *stages)
     for name in STAGES:  # both on long sequences

@@ -8,6 +8,7 @@ Expect   there, a span F1 of 0.924 on test; without the documents (--train.task.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from models.tasks import TagWords
@@ -34,7 +35,7 @@ def graph(
 
     Args:
         train_file: Column file to train on: a word a line, sentences parted by blank lines, documents by -DOCSTART-.
-        dev_file: Column file to choose the best model by.
+        dev_file: Column file to choose the best model by: by the F1 of spans, or the accuracy of tags that mark none.
         test_file: Column file to test on.
         scheme: How the files mark spans; none for tags that mark none, parts of speech for example.
         word_column: Column of the word, from 0; negative ones count from the last.
@@ -48,4 +49,5 @@ def graph(
         train=train_file, dev=dev_file, test=test_file, scheme=scheme, word_column=word_column, tag_column=tag_column
     )
     g.add("rows", reader)
-    return finetune(g, train.task, train, encoder, seeds)
+    figure = ("accuracy" if scheme == "none" else "f1") if dev_file else None
+    return finetune(g, train.task, replace(train, select_by=train.select_by or figure), encoder, seeds)

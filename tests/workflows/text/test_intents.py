@@ -46,6 +46,12 @@ def test_from_folders_to_figures(artifacts: dict[str, Artifact]) -> None:
     assert test["slot_recall"] <= 0.75
 
 
+def test_the_best_model_is_chosen_where_there_is_something_to_choose_by() -> None:
+    assert intents.graph("data")["train"].stage.select_by == "exact_match"
+    without = intents.graph("data", dev=None)
+    assert (without["train"].stage.select_by, without["rows"].stage.dev) == (None, None)
+
+
 def test_new_rows_are_answered(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     rows = [{"text": "cut now"}, {"words": ["stir", "soup"]}, {"text": ""}, {"text": "cut now", "intent": 3}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))

@@ -44,10 +44,20 @@ def test_from_column_files_to_figures(artifacts: dict[str, Artifact]) -> None:
         errors = artifacts[name].errors()
         assert errors is not None
         assert errors["item"].to_pylist() == [item]
+    assert artifacts["train"].manifest["fields"]["select_by"] == "f1"
     assert artifacts["evaluate-dev"].manifest["metrics"]["f1"] == 1.0
     figures = artifacts["evaluate-test"].manifest["metrics"]
     assert figures["f1"] < 1.0  # a tag that training never saw counts as missed
     assert set(figures) == {"precision", "recall", "f1", "accuracy"}
+
+
+def test_the_best_model_is_chosen_where_there_is_something_to_choose_by() -> None:
+    def select_by(**arguments: str) -> str | None:
+        return ner.graph("train", **arguments)["train"].stage.select_by
+
+    assert select_by() is None
+    assert select_by(dev_file="dev") == "f1"
+    assert select_by(dev_file="dev", scheme="none") == "accuracy"
 
 
 def test_sentences_have_their_documents(artifacts: dict[str, Artifact]) -> None:

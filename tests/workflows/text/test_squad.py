@@ -20,13 +20,13 @@ TASK = SpanQA(max_tokens=14, stride=4, max_answer=3, unanswerable=True)
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    """A tiny encoder trained for a few steps on one file, split by article."""
+    """A tiny encoder trained on one file, split by article."""
     folder = tmp_path_factory.mktemp("squad")
     save_encoder(folder / "encoder", width=32)
     graph = squad.graph(
         ReadSquad(train=write_articles(folder / "all.json", articles=12), dev_articles=2, test_articles=2),
         encoder=str(folder / "encoder"),
-        train=Train(task=TASK, steps=12, global_batch_size=16, learning_rate=3e-3, evaluate_every=12),
+        train=Train(task=TASK, steps=100, global_batch_size=16, learning_rate=3e-3, evaluate_every=100),
     )
     return run(graph, Store(folder / "store"), LocalExecutor())
 
@@ -39,7 +39,8 @@ def test_from_a_file_to_figures(artifacts: dict[str, Artifact]) -> None:
     assert max(examples["window"].to_pylist()) > 0
     for split in ("dev", "test"):
         figures = artifacts[f"evaluate-{split}"].manifest["metrics"]
-        assert 0 <= figures["exact"] <= figures["f1"] <= figures["best_f1"] <= 1
+        assert figures["f1"] > 0.6  # a quarter of the questions have no answer
+        assert figures["exact"] <= figures["f1"] <= figures["best_f1"]
         results = artifacts[f"evaluate-{split}"].rows()
         assert results == 8  # a row a question, however many windows it has
 
