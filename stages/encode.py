@@ -101,7 +101,7 @@ class Encoder:
         group = source[GROUP][0].as_py() if source is not None else None
         examples: list[dict[str, Any]] = []
         rejected = []
-        for position, row in enumerate(self.task.in_context(in_group(rows, group).to_pylist())):
+        for position, row in enumerate(self.task.in_context(in_group(rows, group).to_pylist(), self.tokenizer)):
             try:
                 examples += self.task.encode(row, self.tokenizer)
             except Exception as error:

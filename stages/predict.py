@@ -88,7 +88,8 @@ def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
 
 def _answer(inference: Inference, rows: list[tables.Line | Rejected], sink: Any) -> None:
     task = inference.task
-    in_context = iter(task.in_context([_readable(row.cells) for row in rows if isinstance(row, tables.Line)]))
+    readable = [_readable(row.cells) for row in rows if isinstance(row, tables.Line)]
+    in_context = iter(task.in_context(readable, inference.tokenizer))
     with counting("predict", len(rows), "rows") as counter:
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]

@@ -1,6 +1,5 @@
 """One file a task. A task is a field of the shared stages; importing this package makes every one of them known."""
 
-from models.sentence_head import head_dropout
 from models.tasks.aspect_sentiment import JudgeAspects
 from models.tasks.classification import ClassifyText, ScoreText
 from models.tasks.conditional_lm import ConditionalLM
@@ -15,7 +14,7 @@ from models.tasks.ranking import RankCandidates
 from models.tasks.relevance import JudgeRelevance
 from models.tasks.span_qa import SpanQA
 from models.tasks.tagging import TagWords
-from models.tasks.task import Batch, Examples, Row, Task, collate_ids, pad
+from models.tasks.task import Batch, Examples, Row, Task, collate_ids, label_of, pad
 from models.tasks.video_text import VideoText
 
 __all__ = [
@@ -40,6 +39,6 @@ __all__ = [
     "Task",
     "VideoText",
     "collate_ids",
-    "head_dropout",
+    "label_of",
     "pad",
 ]

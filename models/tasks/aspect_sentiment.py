@@ -96,8 +96,10 @@ class JudgeAspects(Task):
         examples = []
         for number, asked in enumerate(self.labels if self.binary else (None,)):
             auxiliary = auxiliary_sentence(self.form, row["aspect"], row.get("target"), asked, self.faithful)
-            first, second = (auxiliary, row["text"]) if self.binary else (row["text"], auxiliary)
-            segments = encode_segments(first, second, tokenizer, self.max_tokens)
+            texts, called = (row["text"], auxiliary), ("text", "auxiliary sentence")
+            if self.binary:
+                texts, called = texts[::-1], called[::-1]
+            segments = encode_segments(*texts, tokenizer, self.max_tokens, called)
             class_ = self._class(label, asked)
             examples.append({**names, "window": number, **segments, "class": class_, "split": split})
         return examples

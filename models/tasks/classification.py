@@ -17,7 +17,7 @@ from models.encoder import Encoded
 from models.scoring import glue
 from models.sentence_head import SentenceHead
 from models.tasks.segments import encode_segments
-from models.tasks.task import Batch, Row, Task, collate_ids
+from models.tasks.task import Batch, Row, Task, collate_ids, label_of
 from models.vocabulary import Vocabulary
 
 EXAMPLE = [
@@ -186,18 +186,11 @@ class ScoreText(Task):
         return {"pearson": glue.pearson(gold, predicted), "spearman": glue.spearman(gold, predicted)}
 
 
-def label_of(row: Row) -> str | None:
-    """The row's label as it stands in a file: new rows may say theirs as a number."""
-    label = row.get("label")
-    return None if label is None else str(label)
-
-
 def _encode(row: Row, tokenizer: PreTrainedTokenizerBase, max_tokens: int, second_first: bool) -> dict[str, Any]:
     """What examples of both tasks have: ids of the texts, and the row's names."""
-    texts = [row["text"], row.get("second")]
-    if texts[1] is None:
-        segments = encode_segments(texts[0], None, tokenizer, max_tokens)
+    text, second = row["text"], row.get("second")
+    if second is not None and second_first:
+        segments = encode_segments(second, text, tokenizer, max_tokens, ("second text", "text"))
     else:
-        first, second = reversed(texts) if second_first else texts
-        segments = encode_segments(first, second, tokenizer, max_tokens)
+        segments = encode_segments(text, second, tokenizer, max_tokens)
     return {"id": row.get("id"), **segments, "split": row.get("split")}

@@ -82,10 +82,10 @@ class MultiTask(Task):
             raise ValueError(f"made for {_title(other)}, not for {_title(self)}")
         return replace(self, tasks={name: task.adopt(other.tasks[name]) for name, task in self.tasks.items()})
 
-    def in_context(self, rows: Sequence[Row]) -> Iterator[Row]:
-        for name, group in groupby(rows, key=lambda row: row.get(GROUP)):
+    def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterator[Row]:
+        for name, group in groupby(rows, key=lambda row: str(row.get(GROUP))):
             mine = list(group)
-            yield from self.tasks[name].in_context(mine) if name in self.tasks else mine
+            yield from self.tasks[name].in_context(mine, tokenizer) if name in self.tasks else mine
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         name = row[GROUP]

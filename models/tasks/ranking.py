@@ -66,8 +66,10 @@ class RankCandidates(Task):
             raise ValueError("all candidates are relevant: there is nothing to learn")
         pairs = []
         for candidate in row["candidates"]:
-            first, second = (candidate, row["text"]) if self.second_first else (row["text"], candidate)
-            pairs.append(encode_segments(first, second, tokenizer, self.max_tokens))
+            texts, names = (row["text"], candidate), ("text", "candidate")
+            if self.second_first:
+                texts, names = texts[::-1], names[::-1]
+            pairs.append(encode_segments(*texts, tokenizer, self.max_tokens, names))
         lengths = [pair["length"] for pair in pairs]
         return [
             {

@@ -8,11 +8,16 @@ from transformers import PreTrainedTokenizerBase
 
 
 def encode_segments(
-    first: str, second: str | None, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    first: str,
+    second: str | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+    names: tuple[str, str] = ("text", "second text"),
 ) -> dict[str, Any]:
     """``[CLS] first [SEP]``, and ``second [SEP]`` where there is one, cut to ``max_tokens`` from the longer one's end.
 
-    Returns input_ids, token_type_ids (0, and 1 for the second) and length. ValueError for a text without wordpieces.
+    Returns input_ids, token_type_ids (0, and 1 for the second) and length. ValueError, by the one of ``names`` that is
+    its own, for a text without wordpieces.
     """
     encoded = tokenizer(
         first,
@@ -24,8 +29,8 @@ def encode_segments(
         return_attention_mask=False,
     )
     present = set(encoded.sequence_ids(0))
-    for number, (name, text) in enumerate((("first", first), ("second", second))):
+    for number, (name, text) in enumerate(zip(names, (first, second), strict=True)):
         if text is not None and number not in present:
-            raise ValueError(f"the {name} text {text[:20]!r} has no wordpiece")
+            raise ValueError(f"the {name} {text[:20]!r} has no wordpiece")
     ids = encoded["input_ids"]
     return {"input_ids": ids, "token_type_ids": encoded["token_type_ids"], "length": len(ids)}

@@ -89,31 +89,31 @@ class TagWords(Task):
         """Whether the tags mark spans."""
         return mark_spans(self.tags)
 
-    def in_context(self, rows: Sequence[Row]) -> Iterable[Row]:
-        """The rows, each with the words of its document ``before`` and ``after`` it."""
-        return self._with_neighbours(rows) if self.document_context else rows
+    def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterable[Row]:
+        """The rows, each with the pieces of its document's words ``before`` and ``after`` it."""
+        return self._with_neighbours(rows, tokenizer) if self.document_context else rows
 
-    def _with_neighbours(self, rows: Sequence[Row]) -> Iterator[Row]:
+    def _with_neighbours(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterator[Row]:
         for document, group in groupby(rows, lambda row: row.get("document")):
             sentences = list(group)
             if document is None:
                 yield from sentences
                 continue
-            texts = [_words_or_none(sentence) for sentence in sentences]
-            words = [word for text in texts for word in text]
+            texts = [pieces_of(_words_or_none(sentence), tokenizer) for sentence in sentences]
+            pieces = [word for text in texts for word in text]
             end = 0
             for sentence, text in zip(sentences, texts, strict=True):
                 start, end = end, end + len(text)
-                before, after = words[max(0, start - self.max_tokens) : start], words[end : end + self.max_tokens]
+                before, after = pieces[max(0, start - self.max_tokens) : start], pieces[end : end + self.max_tokens]
                 yield {**sentence, "before": before, "after": after}
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         words = words_of(row)
         pieces = checked_pieces(words, tokenizer)
         gold, targets = row.get("tags"), self._targets(row)
-        before, after = (pieces_of(row.get(side) or [], tokenizer) for side in ("before", "after"))
+        context = row.get("before", []), row.get("after", [])
         examples = []
-        for number, window in enumerate(windows(pieces, before, after, self.max_tokens, tokenizer)):
+        for number, window in enumerate(windows(pieces, *context, self.max_tokens, tokenizer)):
             mine = slice(window.start, window.end)
             examples.append(
                 {

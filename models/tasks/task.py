@@ -115,7 +115,7 @@ class Task(ABC):
         """The tasks that it holds by name, each with what the names of its head's tensors begin with; mostly none."""
         return {}
 
-    def in_context(self, rows: Sequence[Row]) -> Iterable[Row]:
+    def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterable[Row]:
         """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
         return rows
 
@@ -182,6 +182,12 @@ class Task(ABC):
         """The task with what is chosen on the dev split, thresholds for example, from the rows of ``evaluate``: a
         trained model is saved with it."""
         return self
+
+
+def label_of(row: Row) -> str | None:
+    """The row's label as it stands in a file: new rows may say theirs as a number."""
+    label = row.get("label")
+    return None if label is None else str(label)
 
 
 def collate_ids(examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:

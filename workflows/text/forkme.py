@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,18 +27,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
-from models.tasks import Batch, Row, Task, collate_ids, head_dropout
+from models.sentence_head import SentenceHead
+from models.tasks import Batch, Row, Task, collate_ids, label_of
+from models.tasks.segments import encode_segments
 from models.vocabulary import Vocabulary
 from pipeline import Artifact, Executor, Graph, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.text.split_files import SPLITS, as_parts, file_of, numbered_lines
 from stages.train import Train
 from workflows.text.finetune import finetune, report
 
 __all__ = ["graph", "report"]  # `report` prints the table of figures after a run
 
 # ---------------------------------------------------------------------------------------------------- the reader
-
-SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +64,24 @@ class ReadLabelledLines(Stage):
         return listing_digest(self.files().values())  # called before any work: a missing file is said at once
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        parts = [[pa.table({"path": [str(path)], "split": [split]})] for split, path in self.files().items()]
-        executor.map(LineReader, parts, out, schema=self.writes)
+        executor.map(LineReader, as_parts(self.files()), out, schema=self.writes)  # a part a file
 
 
 class LineReader:
     """A file in, its rows out. Made once a worker; ``functools.partial`` gives it arguments."""
 
     def __call__(self, file: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        path, split = Path(file["path"][0].as_py()), file["split"][0].as_py()
+        path, split = file_of(file)
         rows: list[dict[str, str]] = []
         rejected = []
-        with path.open(encoding="utf-8") as lines:
-            next(lines, None)  # the header
-            for number, line in enumerate(lines, 2):
-                id_ = f"{path.name}:{number}"
-                text, tab, label = line.strip().rpartition("\t")
-                if tab:
-                    rows.append({"id": id_, "text": text, "label": label, "split": split})
-                else:  # a bad row is a line in errors.parquet, with what to do about it; it never stops a run
-                    rejected.append(Rejected(id_, "expected a sentence, a tab and a label"))
+        for number, line in islice(numbered_lines(path), 1, None):  # below the header
+            id_ = f"{path.name}:{number}"
+            text, tab, label = (line or "").strip().rpartition("\t")
+            if tab:
+                rows.append({"id": id_, "text": text, "label": label, "split": split})
+            else:  # a bad row is a line in errors.parquet, with what to do about it; it never stops a run
+                what = "save the file as UTF-8" if line is None else "expected a sentence, a tab and a label"
+                rejected.append(Rejected(id_, what))
         return pa.Table.from_pylist(rows, ReadLabelledLines.writes), rejected
 
 
@@ -97,6 +97,7 @@ class LabelSentences(Task):
         [
             ("id", pa.string()),
             ("input_ids", pa.list_(pa.int32())),
+            ("token_type_ids", pa.list_(pa.int8())),
             ("label", pa.int32()),
             ("gold", pa.string()),
             ("length", pa.int32()),  # groups like lengths
@@ -110,7 +111,7 @@ class LabelSentences(Task):
 
     labels: tuple[str, ...] = ()
     """The labels; empty for those of the training rows, sorted."""
-    max_length: int = 128
+    max_tokens: int = 128
     """Wordpieces a sentence may have, with [CLS] and [SEP]; longer ones are cut."""
 
     # Encode calls it with the rows of the training split, and every later stage knows what came out.
@@ -121,16 +122,12 @@ class LabelSentences(Task):
 
     # Once a row, in parallel, on disk. ValueError makes an error row of it. New rows (videobert predict) have no label.
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-        if not row["text"].strip():
-            raise ValueError("the text is empty")
-        gold, split = row.get("label"), row.get("split")
+        gold, split = label_of(row), row.get("split")
         if gold not in self.labels and split in ("train", "dev"):
             raise ValueError(f"the label '{gold}' is not among the training rows' ({', '.join(self.labels)})")
-        ids = tokenizer(row["text"], truncation=True, max_length=self.max_length)["input_ids"]
+        segments = encode_segments(row["text"], None, tokenizer, self.max_tokens)  # input_ids, token_type_ids, length
         label = self.labels.index(gold) if gold in self.labels else -1
-        return [
-            {"id": row.get("id"), "input_ids": ids, "label": label, "gold": gold, "length": len(ids), "split": split}
-        ]
+        return [{"id": row.get("id"), **segments, "label": label, "gold": gold, "split": split}]
 
     # `draw` may change what training sees of an example (masks, negatives), `lay_out` what prediction sees.
 
@@ -141,19 +138,15 @@ class LabelSentences(Task):
         return batch
 
     def head(self, config: PreTrainedConfig) -> nn.Module:
-        linear = nn.Linear(config.hidden_size, len(self.labels))
-        nn.init.normal_(linear.weight, std=0.02)
-        nn.init.zeros_(linear.bias)
-        return nn.Sequential(nn.Dropout(head_dropout(config)), linear)
+        return SentenceHead(config, len(self.labels))  # any module that makes logits of what the encoder says
 
     # A sum divided by the global count, never a mean: a batch may be cut in any way and the gradient stays the same.
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
-        logits = head(encoded.pooled_BD).float()
-        return {"loss": F.cross_entropy(logits, batch.labels["label"], reduction="sum") / totals["loss"]}
+        return {"loss": F.cross_entropy(head(encoded), batch.labels["label"], reduction="sum") / totals["loss"]}
 
     # What a user reads, also from `videobert predict MODEL_DIR rows.jsonl`.
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
-        best = head(encoded.pooled_BD).float().softmax(-1).max(-1)
+        best = head(encoded).softmax(-1).max(-1)
         answers = zip(batch.examples, best.indices.tolist(), best.values.tolist(), strict=True)
         return [{"id": e["id"], "label": self.labels[i], "probability": p} for e, i, p in answers]
 

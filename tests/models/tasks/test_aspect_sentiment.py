@@ -92,7 +92,7 @@ def test_the_labels_tell_the_data() -> None:
         (row("positive", "test"), "the label 'positive' is none of"),
         (row(None), "the label None is none of"),
         (row(aspect=""), "the aspect is empty"),
-        (row(text=" "), "the first text ' ' has no wordpiece"),
+        (row(text=" "), "the text ' ' has no wordpiece"),
     ],
 )
 def test_rows_that_cannot_be_used(bad: dict[str, Any], reason: str, tokenizer: BertTokenizer) -> None:

@@ -51,13 +51,21 @@ def test_special_tokens_in_a_text_are_text(tokenizer) -> None:
     [
         ({"text": "soup", "label": "fry", "split": "train"}, "the label 'fry' is none of cut, serve, stir"),
         ({"text": "soup", "label": None, "split": "dev"}, "the label None is none of"),
-        ({"text": " ", "label": "cut", "split": "train"}, "the first text ' ' has no wordpiece"),
+        ({"text": " ", "label": "cut", "split": "train"}, "the text ' ' has no wordpiece"),
         ({"text": "soup", "second": "", "label": "cut", "split": "train"}, "the second text '' has no wordpiece"),
     ],
 )
 def test_rows_that_cannot_be_used(tokenizer, row: dict, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         ClassifyText(labels=LABELS).encode(row, tokenizer)
+
+
+def test_what_is_wrong_with_a_pair_is_said_of_its_column(tokenizer) -> None:
+    for second_first in (False, True):
+        with pytest.raises(ValueError, match=r"^the second text ' ' has no wordpiece"):
+            ClassifyText(second_first=second_first).encode({"text": "soup", "second": " "}, tokenizer)
+        with pytest.raises(ValueError, match=r"^the text ' ' has no wordpiece"):
+            ClassifyText(second_first=second_first).encode({"text": " ", "second": "soup"}, tokenizer)
 
 
 def test_new_rows_may_write_their_label_as_a_number(tokenizer) -> None:

@@ -89,7 +89,7 @@ def test_the_document_fills_the_example(tokenizer: BertTokenizer) -> None:
         row("h", "O", document=None),
         row("i", "O", document=None),
     ]
-    examples = [example for r in task.in_context(rows) for example in task.encode(r, tokenizer)]
+    examples = [example for r in task.in_context(rows, tokenizer) for example in task.encode(r, tokenizer)]
     assert [shown(e, tokenizer) for e in examples] == [
         "[CLS] a b c d e [SEP]",
         "[CLS] a b c d e [SEP]",
@@ -100,12 +100,33 @@ def test_the_document_fills_the_example(tokenizer: BertTokenizer) -> None:
     ]
     assert [e["first"].tolist() for e in examples] == [[1, 2], [3], [3, 4, 5], [1], [1], [1]]
     assert [e["words"] for e in examples[:2]] == [["a", "b"], ["c"]]
-    assert list(TagWords(tags=TAGS).in_context(rows)) == rows
+    assert list(TagWords(tags=TAGS).in_context(rows, tokenizer)) == rows
+
+
+def test_a_document_is_tokenised_a_sentence_at_a_time(tokenizer: BertTokenizer) -> None:
+    class Counting:
+        """The tokenizer, with a count of the words it is given."""
+
+        words = 0
+
+        def __call__(self, words: list[str], **settings: Any) -> Any:
+            self.words += len(words)
+            return tokenizer(words, **settings)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tokenizer, name)
+
+    counting, task = Counting(), TagWords(tags=TAGS, document_context=True, max_tokens=64)
+    rows = [row("a b c", "O O O", document="1")] * 40
+    for each in task.in_context(rows, counting):  # type: ignore[arg-type]
+        task.encode(each, counting)  # type: ignore[arg-type]
+    assert counting.words == 2 * 120  # as context and as what is tagged
 
 
 def test_a_row_that_cannot_be_used_costs_its_neighbours_nothing(tokenizer: BertTokenizer) -> None:
     task = TagWords(tags=TAGS, document_context=True)
-    before, _, after = task.in_context([row("a", "O", document="1"), {"document": "1"}, row("b", "O", document="1")])
+    rows = [row("a", "O", document="1"), {"document": "1"}, row("b", "O", document="1")]
+    before, _, after = task.in_context(rows, tokenizer)
     assert shown(task.encode(before, tokenizer)[0], tokenizer) == "[CLS] a b [SEP]"
     assert shown(task.encode(after, tokenizer)[0], tokenizer) == "[CLS] a b [SEP]"
 

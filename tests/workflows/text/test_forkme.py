@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
+from models.encoder import TaskModel
 from models.task_file import load_task
+from models.vocabulary import Vocabulary
 from pipeline import Artifact, LocalExecutor, Store, UserError, run
 from stages.predict import predict_file
 from stages.train import Train
@@ -24,7 +28,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     folder = tmp_path_factory.mktemp("forkme")
     save_encoder(folder / "encoder")
     lines = [f"{word} the soup {i}\t{label}" for i in range(8) for word, label in (("stir", "S"), ("cut", "C"))]
-    (folder / "train.tsv").write_text("sentence\tlabel\n" + "\n".join([*lines, "no tab here"]) + "\n")
+    text = "sentence\tlabel\n" + "\n".join([*lines, "no tab here"]) + "\n"
+    (folder / "train.tsv").write_bytes(text.encode() + b"stir \xff\tS\n")
     (folder / "test.tsv").write_text("sentence\tlabel\nstir it\tS\ncut it\tC\ncut it now\tunseen\n")
     graph = forkme.graph(str(folder), encoder=str(folder / "encoder"), seeds=2, train=TRAIN)
     return run(graph, Store(folder / "store"), LocalExecutor())
@@ -50,7 +55,8 @@ def test_a_bad_line_is_an_error_row_with_file_and_line(artifacts: dict[str, Arti
     errors = artifacts["rows"].errors()
     assert errors is not None
     assert [(e["item"], e["reason"]) for e in errors.to_pylist()] == [
-        ("train.tsv:18", "expected a sentence, a tab and a label")
+        ("train.tsv:18", "expected a sentence, a tab and a label"),
+        ("train.tsv:19", "save the file as UTF-8"),
     ]
 
 
@@ -74,8 +80,22 @@ def test_new_rows_get_a_label_and_bad_ones_a_reason(artifacts: dict[str, Artifac
     good, empty, without = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert (good["text"], good["label"]) == ("cut the leek", "C")
     assert 0.5 < good["probability"] <= 1
-    assert empty["error"] == "row 2: the text is empty"
+    assert empty["error"] == "row 2: the text ' ' has no wordpiece"
     assert without["error"] == "row 3: it lacks the column 'text'"
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "electra"])
+def test_encoders_without_a_pooler_and_texts_with_special_tokens(tmp_path: Path, kind: str) -> None:
+    save_encoder(tmp_path, kind)
+    tokenizer, task = AutoTokenizer.from_pretrained(tmp_path), forkme.LabelSentences(labels=("C", "S"))
+    (example,) = task.encode({"text": "stir [SEP]", "label": "S"}, tokenizer)
+    assert example["input_ids"].count(tokenizer.sep_token_id) == 1
+    example = {name: np.asarray(value) if isinstance(value, list) else value for name, value in example.items()}
+    vocabulary = Vocabulary.of(tokenizer)
+    batch = task.collate([example], vocabulary)
+    model = TaskModel.start(tmp_path, task, seed=0)
+    (answer,) = task.predict(model.head, model(batch), batch, vocabulary)
+    assert answer["label"] in ("C", "S")
 
 
 def test_missing_files_are_said_before_any_work(tmp_path: Path) -> None:
