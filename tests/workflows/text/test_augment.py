@@ -42,7 +42,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
         encoder=str(folder / "encoder"),
         texts=str(folder / "plain.txt"),
         classifiers=("cnn", "bert"),
-        conditional=training(ConditionalLM(), 150, rate=5e-3),
+        conditional=training(ConditionalLM(), 400, rate=5e-3),
         bert=training(ClassifyText(), 5),
         words=training(ClassifyText(), 2),
         start=StartWordEncoder(width=12),
