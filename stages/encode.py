@@ -48,7 +48,7 @@ class Encode(Stage):
         return {**rows, MODEL: ()}
 
     @property
-    def writes(self) -> pa.Schema:
+    def writes(self) -> pa.Schema:  # type: ignore[override]
         return self.task.example_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:

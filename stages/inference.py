@@ -19,7 +19,7 @@ from stages.windows import has_windows, join_windows
 
 MICRO_BATCH_TOKENS = 8192
 
-Reader = Callable[[torch.nn.Module, Encoded, Batch, Vocabulary], list[dict[str, Any]]]
+Reader = Callable[[torch.nn.Module, Encoded, Batch, Vocabulary], list[Any]]
 """A task's ``predict`` or ``evaluate``."""
 
 
@@ -42,7 +42,7 @@ class Inference:
         )
 
     @torch.inference_mode()
-    def run(self, drawn: Sequence[Row], read: Reader) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+    def run(self, drawn: Sequence[Row], read: Reader) -> Iterator[tuple[np.ndarray, list[Any]]]:
         """Cut drawn or laid-out examples into micro-batches; yields their positions and what ``read`` makes of them."""
         groups = np.array([e["group"] for e in drawn]) if self.task.groups() else None
         for chunk in cut(np.array([len(e["input_ids"]) for e in drawn]), MICRO_BATCH_TOKENS, groups):

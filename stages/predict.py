@@ -45,7 +45,7 @@ class Predict(Stage):
     """Of examples of several tasks: the name of the one whose examples are taken."""
 
     @property
-    def writes(self) -> pa.Schema:
+    def writes(self) -> pa.Schema:  # type: ignore[override]
         return self.task.prediction_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
@@ -110,7 +110,9 @@ def _answer(inference: Inference, rows: list[tables.Line | Rejected], sink: Any)
             mapped = MappedExamples([pa.concat_tables(examples)])
             answers = inference.predict([mapped[i] for i in range(len(mapped))])
             for number, answer in zip(owners, answers, strict=True):
-                lines.setdefault(number, []).append({**_repeated(task, block[number].cells), **answer})
+                row = block[number]
+                assert isinstance(row, tables.Line)
+                lines.setdefault(number, []).append({**_repeated(task, row.cells), **answer})
             for number in sorted(lines):
                 for line in lines[number]:
                     print(json.dumps(line, ensure_ascii=False, default=str), file=sink)

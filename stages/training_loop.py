@@ -100,7 +100,7 @@ class Trainer:
         if settings.gradient_checkpointing:
             self.model.pretrained.activation_checkpointing_enable()
         self.optimizer = self._make_optimizer()
-        table = self.model.pretrained.get_input_embeddings()
+        table: Any = self.model.pretrained.get_input_embeddings()
         alone = ranks.size == 1 and ranks.device.type == "cpu" and not self.task.masked_lm
         self.words = RowGradient(table) if alone and table.weight.requires_grad else None
         bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_fast_bf16(ranks.device))
@@ -189,7 +189,7 @@ class Trainer:
                 losses = self.task.loss(self.model.head, self.model(batch), batch, totals)
             if losses:
                 values = torch.stack(list(losses.values()))
-                values.sum().backward()
+                values.sum().backward()  # type: ignore[no-untyped-call]
                 sums[[place[name] for name in losses]] += values.detach().double()
         self._reduce_gradients(self.model.head.parameters() if head_only else self.parameters)
         rate = self._learning_rate(step)
@@ -217,10 +217,10 @@ class Trainer:
 
     def _reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Add the ranks' gradients up and clip them. One that no micro-batch touched is zero on all of them."""
-        words = self.words.take() if self.words else None
-        gradients = [] if words is None else [words]
+        gradients = [words] if self.words and (words := self.words.take()) is not None else []
+        taken = self.words.weight if self.words and gradients else None
         for parameter in parameters:
-            if parameter.requires_grad and (words is None or parameter is not self.words.weight):
+            if parameter.requires_grad and parameter is not taken:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
                 gradients.append(parameter.grad)

@@ -93,7 +93,8 @@ class CorpusReader:
 
     def _documents(self, path: Path, start: int, end: int, rejected: list[Rejected]) -> Iterator[tuple[int, list[str]]]:
         """Where each document begins, and its sentences."""
-        mine, at, sentences = start == 0, 0, []
+        mine, at = start == 0, 0
+        sentences: list[str] = []
         for offset, line in lines_that_begin_in(path, start, path.stat().st_size):
             if not line.strip() and self.stage.documents == "empty_lines":
                 if sentences:

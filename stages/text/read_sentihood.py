@@ -117,7 +117,7 @@ def parse(sentence: Any) -> tuple[str, dict[tuple[str, str], str]]:
     opinions: dict[tuple[str, str], str] = {}
     for opinion in sentence["opinions"]:
         names = ("target_entity", "aspect", "sentiment")
-        cells = tuple(opinion.get(name) for name in names) if isinstance(opinion, dict) else ()
+        cells: list[Any] = [opinion.get(name) for name in names] if isinstance(opinion, dict) else []
         if not cells or not all(isinstance(cell, str) for cell in cells):
             raise ValueError(f"an opinion needs target_entity, aspect and sentiment: {opinion}")
         target, aspect, sentiment = cells

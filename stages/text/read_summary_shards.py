@@ -112,12 +112,10 @@ def sentences_of(document: Any) -> dict[str, list[str]]:
     columns = {}
     for key, column in (("src", "sentences"), ("tgt", "summary")):
         value = document.get(key) if isinstance(document, dict) else None
-        whole = isinstance(value, list) and all(
-            isinstance(sentence, list) and all(isinstance(token, str) for token in sentence) for sentence in value
-        )
-        if not whole:
-            raise ValueError(f'"{key}" is no list of sentences, each a list of tokens')
-        columns[column] = [" ".join(sentence) for sentence in value if sentence]
+        for sentence in value if isinstance(value, list) else [None]:
+            if not isinstance(sentence, list) or not all(isinstance(token, str) for token in sentence):
+                raise ValueError(f'"{key}" is no list of sentences, each a list of tokens')
+        columns[column] = [" ".join(sentence) for sentence in value or () if sentence]
     if not columns["sentences"]:
         raise ValueError("a document without sentences")
     return columns

@@ -86,10 +86,11 @@ class QrelsReader:
         rejected = []
         for block in tables.blocks_of(blocks):
             for row in tables.rows(block, self.forms[block.path]):
+                if isinstance(row, Rejected):
+                    rejected.append(row)
+                    continue
                 try:
-                    if isinstance(row, Rejected):
-                        rejected.append(row)
-                    elif row.cells["grade"].lower() not in HEADERS:
+                    if row.cells["grade"].lower() not in HEADERS:
                         self._add(row.cells, grades)
                 except ValueError as error:
                     rejected.append(Rejected(row.at, str(error)))

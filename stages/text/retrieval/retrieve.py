@@ -90,7 +90,7 @@ class Retriever:
             found.append(pa.table([[query_id] * n, self.doc_ids[top], ranks, scores.astype(np.float64)], schema=RUN))
         return pa.concat_tables([RUN.empty_table(), *found]), rejected
 
-    def _weights(self, text: str) -> dict[int, float]:
+    def _weights(self, text: str) -> Mapping[int, float]:
         """How often each word of the index stands in the query."""
         self.tokenizer.reset_vocab()
         (ids,) = self.tokenizer.tokenize([text], update_vocab=True, show_progress=False, allow_empty=False)

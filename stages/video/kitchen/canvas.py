@@ -29,7 +29,8 @@ class View:
         """Units of the scene -> pixels of the enlarged picture."""
         zoom = np.array([-self.zoom if self.mirrored else self.zoom, self.zoom])
         centre = np.array([WIDTH / 2, HEIGHT / 2])
-        return ((points_N2 - centre) * zoom + centre + (self.dx, self.dy)) * SMOOTHING
+        pixels: np.ndarray = ((points_N2 - centre) * zoom + centre + (self.dx, self.dy)) * SMOOTHING
+        return pixels
 
 
 class Canvas:
@@ -71,7 +72,8 @@ class Canvas:
 def place(shape_N2: np.ndarray, at: tuple[float, float], size: float = 1.0, angle: float = 0.0) -> np.ndarray:
     """``shape`` enlarged by ``size``, turned clockwise by ``angle`` (radians) and moved to ``at``."""
     cos, sin = np.cos(angle), np.sin(angle)
-    return shape_N2 @ (np.array([[cos, sin], [-sin, cos]]) * size) + np.asarray(at)
+    placed: np.ndarray = shape_N2 @ (np.array([[cos, sin], [-sin, cos]]) * size) + np.asarray(at)
+    return placed
 
 
 def ellipse(rx: float, ry: float, at: tuple[float, float] = (0.0, 0.0), n: int = 28) -> np.ndarray:
@@ -83,7 +85,8 @@ def arc(
 ) -> np.ndarray:
     """Points of an ellipse from angle ``start`` to ``end`` (radians, clockwise from the right)."""
     turn = np.linspace(start, end, n)
-    return np.stack([rx * np.cos(turn), ry * np.sin(turn)], 1) + np.asarray(at)
+    points: np.ndarray = np.stack([rx * np.cos(turn), ry * np.sin(turn)], 1) + np.asarray(at)
+    return points
 
 
 def box(left: float, top: float, right: float, bottom: float, corner: float = 0.0) -> np.ndarray:
