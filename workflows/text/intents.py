@@ -3,8 +3,8 @@
 Paper    Chen, Zhuo, Wang 2019, arXiv 1902.10909
 Command  videobert run text.intents --folder snips/
 Cost     SNIPS (13,084 utterances) with the small BERT of the extra "demo": 7 minutes on one core
-Expect   there, 5 epochs in batches of 32 at 2e-4, an intent accuracy of 0.990 and a slot F1 of 0.947; with BERT base 0.986, 0.970 and 0.928 of the
-         utterances exactly right, on ATIS 0.975, 0.961 and 0.882
+Expect   there, 5 epochs in batches of 32 at 2e-4, an intent accuracy of 0.990 and a slot F1 of 0.947;
+         with BERT base 0.986, 0.970 and 0.928 of the utterances exactly right, on ATIS 0.975, 0.961 and 0.882
 """
 
 from __future__ import annotations
