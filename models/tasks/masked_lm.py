@@ -22,8 +22,8 @@ from models.tasks.video_text import stretch, text_ids
 from models.vocabulary import Vocabulary
 
 WORD, NEXT = "word", "next_sentence"
-OTHER_TRIES = 10
-"""Draws for an example of another document, as in google-research/bert."""
+OTHER_TRIES = 1000
+"""Draws for an example of another document of the split: of a small dev split most draws are of another split."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class MaskedLM(Task):
 
     @staticmethod
     def _other_document(examples: Examples, example: Row, rng: np.random.Generator) -> Row | None:
-        for index in rng.integers(len(examples), size=OTHER_TRIES):
-            other = examples[int(index)]
+        for _ in range(OTHER_TRIES):
+            other = examples[int(rng.integers(len(examples)))]
             if other["id"] != example["id"] and other["split"] == example["split"]:
                 return other
         return None

@@ -127,6 +127,12 @@ class TestDraw:
     def test_a_lone_sentence_always_meets_another_document(self, vocabulary: Vocabulary) -> None:
         assert not any(d["is_next"] for d in draws(TASK, 3, vocabulary, 50))
 
+    def test_a_small_split_has_other_documents_too(self, vocabulary: Vocabulary) -> None:
+        many = corpus(("d", [[A]] * 8), ("e", [[B]] * 8), split="dev") + corpus(("t", [[C]] * 8)) * 198
+        drawn = [TASK.draw(many, 0, np.random.default_rng(i), vocabulary) for i in range(100)]
+        assert 0.35 < np.mean([d["is_next"] for d in drawn]) < 0.65
+        assert {B} == {*segments(next(d for d in drawn if not d["is_next"]), vocabulary)[1]}
+
     def test_other_splits_are_never_drawn(self, vocabulary: Vocabulary) -> None:
         mixed = [CORPUS[0], *corpus(("t", [[C] * 4]), split="dev")]
         assert all(TASK.draw(mixed, 0, np.random.default_rng(i), vocabulary)["is_next"] for i in range(50))
