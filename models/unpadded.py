@@ -7,6 +7,7 @@ what comes out. The numbers are those of the padded batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from models.dropout import dropout as drop
+
+Move = Callable[[Tensor, Tensor, int], Tensor]
 
 NAME = "unpadded"
 KINDS = ("bert", "electra")
@@ -63,12 +66,14 @@ class Layout:
 
     def spread(self, row_RD: Tensor) -> Tensor:
         """A vector a word to [B, L, D], 0 at the padding."""
-        spread: Tensor = _Spread.apply(row_RD, self.place_T, self.shape[0] * self.shape[1])  # type: ignore[no-untyped-call]
+        size = self.shape[0] * self.shape[1]
+        spread: Tensor = _Move.apply(row_RD, self.place_T, size, _spread, _gather)  # type: ignore[no-untyped-call]
         return spread.view(*self.shape, -1)
 
     def gather(self, padded_BLD: Tensor) -> Tensor:
         """The inverse: [R, D]."""
-        gathered: Tensor = _Gather.apply(padded_BLD.flatten(0, 1), self.place_T, self.row)  # type: ignore[no-untyped-call]
+        rows_ND = padded_BLD.flatten(0, 1)
+        gathered: Tensor = _Move.apply(rows_ND, self.place_T, self.row, _gather, _spread)  # type: ignore[no-untyped-call]
         return gathered
 
 
@@ -83,32 +88,19 @@ def _gather(rows_ND: Tensor, place_T: Tensor, size: int) -> Tensor:
     return row_RD
 
 
-class _Spread(torch.autograd.Function):
-    """Rows to places among more rows of zeros. No place is taken twice, so that the gradient is a mere gathering."""
+class _Move(torch.autograd.Function):
+    """One of the two above, whose gradient the other brings back: no place is taken twice."""
 
     @staticmethod
-    def forward(ctx: Any, row_RD: Tensor, place_T: Tensor, size: int) -> Tensor:
+    def forward(ctx: Any, rows_ND: Tensor, place_T: Tensor, size: int, there: Move, back: Move) -> Tensor:
         ctx.save_for_backward(place_T)
-        ctx.size = len(row_RD)
-        return _spread(row_RD, place_T, size)
+        ctx.size, ctx.back = len(rows_ND), back
+        return there(rows_ND, place_T, size)
 
     @staticmethod
-    def backward(ctx: Any, gradient_ND: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient_ND: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
         (place_T,) = ctx.saved_tensors
-        return _gather(gradient_ND, place_T, ctx.size), None, None
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows_ND: Tensor, place_T: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(place_T)
-        ctx.size = len(rows_ND)
-        return _gather(rows_ND, place_T, size)
-
-    @staticmethod
-    def backward(ctx: Any, gradient_RD: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (place_T,) = ctx.saved_tensors
-        return _spread(gradient_RD, place_T, ctx.size), None, None
+        return ctx.back(gradient_ND, place_T, ctx.size), None, None, None, None
 
 
 def attend(
