@@ -17,7 +17,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.masking import mask_words
-from models.tasks.task import Batch, Examples, Row, Task, collate_ids
+from models.tasks.task import Batch, Examples, Row, Task, collate_ids, others
 from models.tasks.video_text import stretch, text_ids
 from models.vocabulary import Vocabulary
 
@@ -142,11 +142,8 @@ class MaskedLM(Task):
 
     @staticmethod
     def _other_document(examples: Examples, example: Row, rng: np.random.Generator) -> Row | None:
-        for _ in range(OTHER_TRIES):
-            other = examples[int(rng.integers(len(examples)))]
-            if other["id"] != example["id"] and other["split"] == example["split"]:
-                return other
-        return None
+        tries = (int(rng.integers(len(examples))) for _ in range(OTHER_TRIES))
+        return next(others(examples, example, "id", tries), None)
 
     def lay_out(self, example: Row, vocabulary: Vocabulary) -> dict[str, Any]:
         ids = np.concatenate([[vocabulary.cls], example["text"][: self._room], [vocabulary.sep]]).astype(np.int64)

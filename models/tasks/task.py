@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 
@@ -182,6 +182,14 @@ class Task(ABC):
         """The task with what is chosen on the dev split, thresholds for example, from the rows of ``evaluate``: a
         trained model is saved with it."""
         return self
+
+
+def others(examples: Examples, example: Row, name: str, positions: Iterable[int]) -> Iterator[Row]:
+    """Of the examples at ``positions`` those of the same split, but of another document or video: ``name`` tells it."""
+    for position in positions:
+        other = examples[position]
+        if other["split"] == example["split"] and other[name] != example[name]:
+            yield other
 
 
 def label_of(row: Row) -> str | None:

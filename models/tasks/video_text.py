@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.masking import mask_words
-from models.tasks.task import Batch, Examples, Row, Task, pad
+from models.tasks.task import Batch, Examples, Row, Task, others, pad
 from models.vocabulary import Vocabulary
 
 TEXT, VIDEO, JOINT = range(3)
@@ -155,13 +155,9 @@ class VideoText(Task):
     @staticmethod
     def _other_video(examples: Examples, example: Row, rng: np.random.Generator) -> np.ndarray | None:
         """Visual words of a random segment of another video of the same split."""
-        for index in rng.integers(len(examples), size=NEGATIVE_TRIES):
-            other = examples[int(index)]
-            same_split = other["split"] == example["split"]
-            if same_split and len(other["visual"]) and other["video_id"] != example["video_id"]:
-                visual: np.ndarray = other["visual"]
-                return visual
-        return None
+        tries = rng.integers(len(examples), size=NEGATIVE_TRIES).tolist()
+        visuals = (other["visual"] for other in others(examples, example, "video_id", tries))
+        return next((visual for visual in visuals if len(visual)), None)
 
     def _visual(self, visual: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         step = int(rng.integers(1, min(self.max_step, len(visual)) + 1))
