@@ -130,10 +130,12 @@ def print_table(results: dict[str, list[Run]], figures: Sequence[str]) -> None:
     """A line a side: examples/s and how many times that we do, scores with their spread over seeds, peak memory."""
     speeds = {side: statistics.mean(run.examples_per_s for run in runs) for side, runs in results.items()}
     names = figures or list(next(iter(results.values()))[0].scores)
-    print(f"{'':24}{'examples/s':>12}{'ours is':>10}{''.join(f'{name:>18}' for name in names)}{'peak MiB':>10}")
+    widths = {name: max(len(name) + 2, 18) for name in names}
+    titles = "".join(f"{name:>{width}}" for name, width in widths.items())
+    print(f"{'':24}{'examples/s':>12}{'ours is':>10}{titles}{'peak MiB':>10}")
     for side, runs in results.items():
         ratio = f"{speeds[OURS] / speeds[side]:.2f}x" if OURS in speeds else ""
-        scores = "".join(f"{_with_spread([run.scores[name] for run in runs]):>18}" for name in names)
+        scores = "".join(f"{_with_spread([run.scores[n] for run in runs]):>{width}}" for n, width in widths.items())
         print(f"{side:24}{speeds[side]:12,.1f}{ratio:>10}{scores}{max(run.peak_mib for run in runs):10,.0f}")
 
 

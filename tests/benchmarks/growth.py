@@ -4,17 +4,22 @@
 
 Features of 200 clips a video (5 minutes) are drawn, written as .npy files with captions in one JSON file, and go
 through every stage after EmbedClips. Training takes a fixed number of steps. Each size runs in a
-process of its own; the peak is that process's and, beside it, its largest worker's.
+process of its own. Memory is what that process and its workers hold at most while a node is made, without the pages of
+mapped files, which the system takes back when it needs them (RssAnon of /proc: Linux only).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +27,7 @@ import numpy as np
 from models.small_bert import small_bert
 from models.tasks import VideoText
 from pipeline import Graph, LocalExecutor, Store, run
+from pipeline.store import MANIFEST
 from stages.encode import Encode
 from stages.evaluate import Evaluate
 from stages.train import Train
@@ -35,6 +41,8 @@ from stages.video.transcribe import Transcribe
 
 CLIPS = 200
 CLIP_S = 1.5
+SAMPLE_S = 0.02
+"""Seconds between two looks at the memory."""
 VERBS = ("cut", "stir", "pour", "fry", "peel", "wash")
 
 
@@ -78,12 +86,41 @@ def prepare(folder: Path, videos: int) -> None:
 
 
 def measure(folder: Path, videos: int, workers: int) -> dict[str, object]:
+    samples: list[tuple[float, float]] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLE_S):
+            samples.append((time.time(), sum(map(anonymous_mib, processes(os.getpid())))))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     with LocalExecutor(workers=workers) as executor:
         artifacts = run(graph(folder), Store(folder / "store"), executor)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    ended.set()
+    watcher.join()
     seconds = {name: artifact.manifest["seconds"] for name, artifact in artifacts.items()}
-    return {"videos": videos, "peak_mib": peak, "worker_mib": worker, "seconds": seconds}
+    ends = {name: (artifact.path / MANIFEST).stat().st_mtime for name, artifact in artifacts.items()}
+    held = {n: max((mib for at, mib in samples if ends[n] - seconds[n] <= at <= ends[n]), default=0.0) for n in ends}
+    return {"videos": videos, "mib": held, "seconds": seconds}
+
+
+def processes(pid: int) -> Iterator[int]:
+    """A process and its descendants."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in children.read_text().split():
+                yield from processes(int(child))
+
+
+def anonymous_mib(pid: int) -> float:
+    """Memory of a process that no file backs; 0 for one that has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1024
 
 
 def main() -> None:
@@ -104,11 +141,10 @@ def main() -> None:
             results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     print(f"{'videos':24}" + "".join(f"{r['videos']:>12,}" for r in results))
     for name in results[0]["seconds"]:
-        print(
-            f"{name + ', ms a video':24}" + "".join(f"{1e3 * r['seconds'][name] / r['videos']:12,.1f}" for r in results)
-        )
-    for key in ("peak_mib", "worker_mib"):
-        print(f"{key.replace('_mib', ', MiB'):24}" + "".join(f"{r[key]:12,.0f}" for r in results))
+        each = (1e3 * r["seconds"][name] / r["videos"] for r in results)
+        print(f"{name + ', ms a video':24}" + "".join(f"{ms:12,.1f}" for ms in each))
+    for name in results[0]["mib"]:
+        print(f"{name + ', MiB':24}" + "".join(f"{r['mib'][name]:12,.0f}" for r in results))
 
 
 if __name__ == "__main__":
