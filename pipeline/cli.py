@@ -5,7 +5,7 @@
   videobert run WORKFLOW [ARGS]               make what is not there yet; running again continues
   videobert stage STAGE [FIELDS] --inputs NAME=DIR ... --out DIR
                                               one stage alone, outside any workflow
-  videobert show DIR                          what an artifact holds, and where it came from
+  videobert show DIR ...                      what an artifact holds, and where it came from
   videobert predict MODEL_DIR INPUT [--out FILE]
                                               a trained model on new rows
 
@@ -130,10 +130,11 @@ def run_stage(arguments: Sequence[str]) -> None:
 
 
 def show_artifact(arguments: Sequence[str]) -> None:
-    """Print what an artifact holds and where it came from."""
+    """Print what artifacts hold and where they came from."""
     parser = Parser(prog="videobert show", description="What an artifact holds, and where it came from.")
-    parser.add_argument("dir", metavar="DIR", help="The directory of a finished artifact.")
-    show(Path(parser.read(arguments).dir))
+    parser.add_argument("dirs", metavar="DIR", nargs="+", help="The directory of a finished artifact.")
+    for directory in parser.read(arguments).dirs:
+        show(Path(directory))
 
 
 def predict(arguments: Sequence[str]) -> None:

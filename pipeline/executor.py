@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+UNGUARDED = 'a script needs `if __name__ == "__main__":` around what it runs'
+"""What a worker process asks for that comes upon the run it was started for."""
+
 
 @dataclass(frozen=True)
 class Resources:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import multiprocessing
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ import pyarrow as pa
 from rich.table import Table
 
 from pipeline.errors import StageFailed, UserError, unknown
-from pipeline.executor import Executor
+from pipeline.executor import UNGUARDED, Executor
 from pipeline.progress import CONSOLE, say, titled
 from pipeline.stage import Stage, fields_as_json
 from pipeline.store import (
@@ -31,7 +33,7 @@ from pipeline.store import (
     write_part,
 )
 
-LIBRARIES = ("torch", "torchvision", "transformers", "numpy", "pyarrow", "faiss-cpu", "decord", "av", "openai-whisper")
+LIBRARIES = ("torch", "torchvision", "transformers", "numpy", "pyarrow", "faiss-cpu", "av", "openai-whisper")
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,21 @@ class Graph(dict[str, Node]):
         return [n for n in self if n in wanted]
 
 
+@contextmanager
+def told_of(name: str) -> Iterator[None]:
+    """UserError and StageFailed say at which node."""
+    try:
+        yield
+    except (UserError, StageFailed) as error:
+        raise type(error)(f"node '{name}': {error}") from error
+
+
 def plan(graph: Graph, store: Store) -> dict[str, Artifact]:
     """Where every node's artifact is or will be. Runs nothing. UserError where an outside file is missing."""
     artifacts: dict[str, Artifact] = {}
     for name, node in graph.items():
-        try:
+        with told_of(name):
             key = node.stage.key({i: artifacts[source].key for i, source in node.inputs.items()})
-        except UserError as error:
-            raise UserError(f"node '{name}': {error}") from None
         artifacts[name] = store.artifact(type(node.stage).__name__, key)
     return artifacts
 
@@ -110,8 +119,14 @@ def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()
 
     Ends with a table of the nodes on standard error, also when a stage fails; what was finished is kept.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(f"a worker process came upon run() in the script: {UNGUARDED}")
     artifacts = plan(graph, store)
     wanted = graph.ancestors(only) if only else list(graph)
+    for name in wanted:
+        if not artifacts[name].done:
+            with told_of(name):
+                graph[name].stage.check()
     spent: dict[str, _Spent | None] = {}
     try:
         for name in wanted:
@@ -125,10 +140,8 @@ def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()
                 say(f"{name}: {type(node.stage).__name__} -> {artifact.path}")
                 started, there = time.perf_counter(), artifact.rows()
                 try:
-                    with titled(name):
+                    with titled(name), told_of(name):
                         make(node.stage, inputs, artifact, executor)
-                except (UserError, StageFailed) as error:
-                    raise type(error)(f"node '{name}': {error}") from error
                 finally:
                     spent[name] = _Spent(time.perf_counter() - started, there)
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.executor import Executor, Mapper, MapReport, Resources
+from pipeline.executor import UNGUARDED, Executor, Mapper, MapReport, Resources
 from pipeline.parts import Part, map_part, portable
 from pipeline.process import SPAWN, cores, end_with_parent, how_it_died, set_threads
 from pipeline.ranks import run_ranks
@@ -119,8 +119,7 @@ class LocalWorker:
                 self._is_ready = self._connection.recv()
             except (EOFError, ConnectionResetError):
                 raise RuntimeError(
-                    f"a worker process could not start ({how_it_died(self._process)}); "
-                    'a script needs `if __name__ == "__main__":` around what it runs'
+                    f"a worker process could not start ({how_it_died(self._process)}); {UNGUARDED}"
                 ) from None
         return self._is_ready
 

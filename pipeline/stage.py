@@ -46,6 +46,12 @@ class Stage(ABC):
         """Names what the fields point to outside the store (files, weights). UserError where it is missing."""
         return ""
 
+    def check(self) -> None:  # noqa: B027 - most stages need nothing
+        """UserError where something from elsewhere that ``run`` needs, a model of the hub, cannot be had.
+
+        Called before any node of a run is made. What it fetches may stay in that library's cache.
+        """
+
     def key(self, input_keys: Mapping[str, str]) -> str:
         """Names the artifact: class, version, fields, outside files and inputs, each by its own key."""
         return digest(

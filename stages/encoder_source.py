@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import models  # noqa: F401 - transformers imports torchvision, which needs this first
 from pipeline import UserError
 from pipeline.store import listing_digest
 
@@ -19,6 +20,19 @@ def encoder_fingerprint(encoder: str) -> str:
     if encoder.startswith(("/", ".", "~")) or encoder.count("/") > 1:
         raise UserError(f"{encoder}: no such directory")
     return encoder
+
+
+def check_encoder(encoder: str, revision: str) -> None:
+    """UserError where the hub does not give ``encoder``. A directory is for ``encoder_fingerprint`` to check."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    if Path(encoder).is_dir():
+        return
+    try:
+        AutoConfig.from_pretrained(encoder, revision=revision)
+        AutoTokenizer.from_pretrained(encoder, revision=revision)
+    except (OSError, ValueError) as error:
+        raise UserError(explain(encoder, error)) from error
 
 
 def explain(encoder: str, error: Exception) -> str:

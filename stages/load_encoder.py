@@ -12,7 +12,7 @@ import torch
 import models  # noqa: F401 - transformers imports torchvision, which needs this first
 from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.store import file_digest
-from stages.encoder_source import encoder_fingerprint, explain
+from stages.encoder_source import check_encoder, encoder_fingerprint, explain
 
 POOLER = "pooler."
 """A layer that encoders trained without next sentences lack; tasks that use it train it."""
@@ -37,6 +37,9 @@ class LoadEncoder(Stage):
 
     def fingerprint(self) -> str:
         return encoder_fingerprint(self.encoder)
+
+    def check(self) -> None:
+        check_encoder(self.encoder, self.revision)
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         from transformers import AutoTokenizer

@@ -80,9 +80,11 @@ def learn(
 ) -> Graph:
     """Add all that follows the node "videos". ``folder`` is the node, if any, that labels and split file lie in."""
     within = {"folder": folder} if folder else {}
+    g.add("splits", SplitVideos(split_file=split_file), videos="videos", **within)
+    if labels:
+        g.add("labels", ReadSegments(labels=labels), splits="splits", **within)
     g.add("speech", Transcribe(whisper=whisper), videos="videos")
     g.add("features", EmbedClips(weights=weights), videos="videos")
-    g.add("splits", SplitVideos(split_file=split_file), videos="videos", **within)
     g.add("codebook", codebook, features="features", splits="splits")
     g.add("tokens", AssignTokens(), features="features", codebook="codebook")
     g.add("encoder", ExtendVocabulary(encoder=encoder), codebook="codebook")
@@ -92,7 +94,6 @@ def learn(
     g.add("train", train, model="encoder", examples="examples")
     g.add("evaluate", Evaluate(task=train.task), model="train", examples="examples")
     if labels:
-        g.add("labels", ReadSegments(labels=labels), **within)
         g.add(
             "zero_shot",
             ZeroShot(task=train.task, template=template),

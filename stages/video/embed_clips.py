@@ -85,15 +85,22 @@ class EmbedClips(Stage):
             raise UserError(f"{self.weights}: no such file (weights are {KINETICS}, a path or random:SEED)")
         return file_digest(self.weights)
 
+    def check(self) -> None:
+        if seed_of(self.weights) is None:
+            self._weights_digest()
+
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
-        try:
-            digest = parameters_digest(load_s3d(self.weights))
-        except (OSError, ValueError) as error:
-            raise UserError(str(error)) from None
+        digest = self._weights_digest()
         parts = [[p] for p in inputs["videos"].parts]
         make = partial(S3DEmbedder, self)
         executor.map(make, parts, out, schema=feature_schema(FEATURE_WIDTH), by="video_id", resources=Resources(gpus=1))
         return {"recipe": self._recipe(digest)}
+
+    def _weights_digest(self) -> str:
+        try:
+            return parameters_digest(load_s3d(self.weights))
+        except (OSError, ValueError) as error:
+            raise UserError(str(error)) from None
 
     def sampling(self) -> Sampling:
         return Sampling(self.fps, self.clip_frames, self.short_side, self.crop)

@@ -16,7 +16,8 @@ from models.extended_encoder import VisualRows, embedding_rows, extend_model, lo
 from models.vocabulary import extend_tokenizer
 from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.progress import say
-from pipeline.store import file_digest, listing_digest
+from pipeline.store import file_digest
+from stages.encoder_source import check_encoder, encoder_fingerprint, explain
 
 UNFINISHED = "unfinished"
 
@@ -48,14 +49,10 @@ class ExtendVocabulary(Stage):
     """Seeds the projection."""
 
     def fingerprint(self) -> str:
-        if (folder := Path(self.encoder)).is_dir():
-            for needed in (("config.json",), ("tokenizer.json", "vocab.txt")):
-                if not any((folder / name).is_file() for name in needed):
-                    raise UserError(f"{folder}: not an encoder's directory (it has no {' or '.join(needed)})")
-            return listing_digest([folder])
-        if self.encoder.startswith(("/", ".", "~")) or self.encoder.count("/") > 1:
-            raise UserError(f"{self.encoder}: no such directory")
-        return self.encoder
+        return encoder_fingerprint(self.encoder)
+
+    def check(self) -> None:
+        check_encoder(self.encoder, self.revision)
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         from transformers import AutoTokenizer
@@ -76,7 +73,7 @@ class ExtendVocabulary(Stage):
             )
             extend_model(model, n_text, text_rows[tokenizer.sep_token_id].clone(), rows, dead)
         except (OSError, ValueError) as error:
-            raise UserError(f"encoder '{self.encoder}': {self._explain(error)}") from error
+            raise UserError(explain(self.encoder, error)) from error
         if started:
             say(f"{self.encoder} has no output layer for masked words: a new one starts from its embeddings")
         commit = getattr(model.config, "_commit_hash", None)
@@ -92,13 +89,3 @@ class ExtendVocabulary(Stage):
             "words": {"text": n_text, "visual": len(rows), "live": int((~dead).sum()), "all": len(extended)},
             "weights": file_digest(out / "model.safetensors"),
         }
-
-    def _explain(self, error: Exception) -> str:
-        """The error in one line, with what to do where the hub is out of reach."""
-        text = " ".join(str(error).split())
-        if Path(self.encoder).is_dir() or not isinstance(error, OSError):
-            return text
-        return (
-            "neither a directory here nor a model that the hub gives now. Download it where there is a network and "
-            f"name its directory, or set HF_HUB_OFFLINE=1 where the hub's cache has it ({text})"
-        )

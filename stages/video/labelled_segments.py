@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipeline import Artifact
 from pipeline.store import read_part
 from stages.video.codebook.vectors import as_matrix
+from stages.video.split_videos import split_by_video
 
 
 @dataclass
@@ -69,9 +70,3 @@ def features_of(tokens: pa.Table, features: pa.Table) -> np.ndarray:
     row_of = {clip: row for row, clip in enumerate(clips)}
     wanted = zip(tokens["video_id"].to_pylist(), tokens["clip"].to_pylist(), strict=True)
     return matrix[[row_of[clip] for clip in wanted]]
-
-
-def split_by_video(splits: Artifact) -> dict[str, str]:
-    """Each video's split, from what SplitVideos wrote."""
-    table = splits.read(["video_id", "split"])
-    return dict(zip(table["video_id"].to_pylist(), table["split"].to_pylist(), strict=True))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.video.split_videos import SPLITS, split_by_video
 
 LABELS = pa.schema(
     [
@@ -33,15 +35,16 @@ UNREAD = pa.schema([("line", pa.int64()), *((name, pa.string()) for name in LABE
 class ReadSegments(Stage):
     """Read labelled stretches of video: what is done (verb) to what (object), from when to when.
 
-    In   folder (optional): the artifact that ``labels`` lies in
+    In   folder (optional): the artifact that ``labels`` lies in; splits (optional): the videos there are
     Out  video_id str, start_s float64, end_s float64, verb str, object str; in the order of the file
 
-    A row with an empty cell, a time that is no number, or an end that is not after its start becomes an error row
-    that names file and line.
+    A row with an empty cell, a time that is no number, an end that is not after its start or a video that is not among
+    ``splits`` becomes an error row that names file and line. UserError where all of them lie in training videos.
     """
 
-    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": ()}
-    optional: ClassVar[frozenset[str]] = frozenset({"folder"})
+    version: ClassVar[str] = "2"
+    reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": (), "splits": ("video_id", "split")}
+    optional: ClassVar[frozenset[str]] = frozenset({"folder", "splits"})
     writes: ClassVar[pa.Schema | None] = LABELS
 
     labels: str
@@ -51,25 +54,44 @@ class ReadSegments(Stage):
     def key(self, input_keys: Mapping[str, str]) -> str:
         if "folder" not in input_keys:
             input_keys = {**input_keys, "labels": listing_digest([self.labels])}
+            read_rows(Path(self.labels))
         return super().key(input_keys)
 
-    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         folder = inputs["folder"].path if "folder" in inputs else Path()
-        rows = pa.Table.from_pylist(list(read_rows(folder / self.labels)), UNREAD)
-        executor.map(partial(LabelChecker, self.labels), [[rows]], out, schema=LABELS)
+        rows = pa.Table.from_pylist(read_rows(folder / self.labels), UNREAD)
+        split_of = split_by_video(inputs["splits"]) if "splits" in inputs else None
+        executor.map(partial(LabelChecker, self.labels, split_of), [[rows]], out, schema=LABELS)
+        if split_of is None:
+            return {}
+        found = Counter(split_of[video_id] for video_id in Artifact(out, "").read()["video_id"].to_pylist())
+        if found["train"] and found.total() == found["train"]:
+            raise UserError(
+                f"{self.labels}: all {found.total():,} labelled segments lie in training videos, and none is left to "
+                "test on: name test videos in a split_file, or raise the splits' test_fraction"
+            )
+        return {"segments": {split: found[split] for split in SPLITS}}
 
 
 class LabelChecker:
-    """Rows as they stand in the file in, labelled segments out."""
+    """Rows as they stand in the file in, labelled segments out. ``known``: the videos there are."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, known: Mapping[str, str] | None) -> None:
         self.name = name
+        self.known = known
 
     def __call__(self, rows: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         good, rejected = [], []
         for row in rows.to_pylist():
             try:
-                good.append(labelled(row))
+                segment = labelled(row)
+                if self.known is not None and segment["video_id"] not in self.known:
+                    example = f", such as '{min(self.known)}'" if self.known else ""
+                    raise ValueError(
+                        f"there is no video '{segment['video_id']}': ids are paths below the folder of the videos, "
+                        f"without extension{example}"
+                    )
+                good.append(segment)
             except ValueError as error:
                 rejected.append(Rejected(f"{self.name}:{row['line']}", str(error)))
         return pa.Table.from_pylist(good, LABELS), rejected
@@ -94,7 +116,7 @@ def labelled(row: Mapping[str, str | None]) -> dict[str, str | float]:
     return {**cells, **times}
 
 
-def read_rows(path: Path) -> Iterator[dict[str, object]]:
+def read_rows(path: Path) -> list[dict[str, object]]:
     """The rows of a CSV or Parquet file, as text, each with its line (in a Parquet file: its row, from 1)."""
     try:
         if path.suffix == ".parquet":
@@ -114,6 +136,4 @@ def read_rows(path: Path) -> Iterator[dict[str, object]]:
             f"{path}: the column {missing[0]} is missing (it has {', '.join(columns) or 'no header'}; "
             f"needed are {', '.join(LABELS.names)})"
         )
-    for line, row in rows:
-        cells = {name: row[name] for name in LABELS.names}
-        yield {"line": line, **{n: None if c is None else str(c) for n, c in cells.items()}}
+    return [{"line": line, **{n: None if row[n] is None else str(row[n]) for n in LABELS.names}} for line, row in rows]

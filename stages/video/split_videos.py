@@ -109,3 +109,9 @@ def read_splits(path: Path) -> dict[str, str]:
         if splits.setdefault(video_id, split) != split:
             raise UserError(f"{path}, row {row}: '{video_id}' is in '{split}' here and in '{splits[video_id]}' before")
     return splits
+
+
+def split_by_video(splits: Artifact) -> dict[str, str]:
+    """Each video's split, from what SplitVideos wrote."""
+    table = splits.read(["video_id", "split"])
+    return dict(zip(table["video_id"].to_pylist(), table["split"].to_pylist(), strict=True))

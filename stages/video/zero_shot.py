@@ -19,6 +19,7 @@ from pipeline.progress import say
 from pipeline.store import write_atomically, write_part
 from stages.inference import Inference
 from stages.video.labelled_segments import LabelledSegment, labelled_segments
+from stages.video.split_videos import SPLITS
 
 KINDS = ("verb", "object")
 SUPERVISED = "S3D, supervised"
@@ -87,7 +88,12 @@ class ZeroShot(Stage):
         train = [s for s in segments if s.split == "train"]
         test = [s for s in segments if s.split == self.split]
         if not test:
-            raise UserError(f"no labelled segment lies in a video of the split '{self.split}'")
+            there = {split: sum(s.split == split for s in segments) for split in SPLITS}
+            raise UserError(
+                f"no labelled segment with clips lies in a video of the split '{self.split}' (there are "
+                f"{', '.join(f'{n:,} in {split}' for split, n in there.items())}): choose another split, name "
+                "videos of it in a split_file, or raise the splits' test_fraction"
+            )
         labels = {
             "verb": sorted(set(self.verbs) or {s.verb for s in segments}),
             "object": sorted(set(self.objects) or {s.object for s in segments}),

@@ -36,14 +36,19 @@ from stages.video.assign_tokens import AssignTokens
 from stages.video.extend_vocabulary import ExtendVocabulary
 from stages.video.fit_codebook import FitCodebook
 from stages.video.read_features import ReadFeatures
+from stages.video.read_segments import ReadSegments
 from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
+from stages.video.zero_shot import ZeroShot
 
 CLIPS = 200
 CLIP_S = 1.5
 SAMPLE_S = 0.02
 """Seconds between two looks at the memory."""
 VERBS = ("cut", "stir", "pour", "fry", "peel", "wash")
+OBJECTS = ("onion", "carrot", "potato", "apple")
+LABELLED_S = 60.0
+"""Seconds of a labelled segment."""
 
 
 def graph(folder: Path) -> Graph:
@@ -52,6 +57,7 @@ def graph(folder: Path) -> Graph:
     g.add("features", ReadFeatures(features=str(folder / "features"), features_per_s=1 / CLIP_S))
     g.add("speech", Transcribe(captions_json=str(folder / "captions.json")), videos="features")
     g.add("splits", SplitVideos(), videos="features")
+    g.add("labels", ReadSegments(labels=str(folder / "labels.csv")), splits="splits")
     g.add("codebook", FitCodebook(), features="features", splits="splits")
     g.add("tokens", AssignTokens(), features="features", codebook="codebook")
     g.add("encoder", ExtendVocabulary(encoder=small_bert()), codebook="codebook")
@@ -64,25 +70,30 @@ def graph(folder: Path) -> Graph:
         examples="examples",
     )
     g.add("evaluate", Evaluate(task=task, split="dev"), model="train", examples="examples")
+    shown = {name: name for name in ("labels", "tokens", "features", "splits")}
+    g.add("zero_shot", ZeroShot(task=task), model="train", start="encoder", **shown)
     return g
 
 
 def prepare(folder: Path, videos: int) -> None:
-    """Clips scattered around 500 centres, so that a clip's neighbours in time look alike."""
+    """Clips scattered around 500 centres, so that a clip's neighbours in time look alike; two labels a video."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(500, 1024)).astype(np.float32)
     (folder / "features").mkdir()
     captions = {}
+    labels = ["video_id,start_s,end_s,verb,object"]
     for v in range(videos):
         scene = np.repeat(rng.integers(500, size=CLIPS // 4), 4)
         features = centres[scene] + 0.3 * rng.normal(size=(CLIPS, 1024)).astype(np.float32)
         np.save(folder / "features" / f"video{v:05d}.npy", features.astype(np.float16))
         starts = np.arange(0, CLIPS * CLIP_S, 6.0)
-        text = [
-            f"now {VERBS[int(i) % len(VERBS)]} the onion slowly and wait." for i in rng.integers(100, size=len(starts))
-        ]
+        text = [f"now {VERBS[i]} the onion slowly and wait." for i in rng.integers(len(VERBS), size=len(starts))]
+        for begin in (0.0, 120.0):
+            names = VERBS[rng.integers(len(VERBS))], OBJECTS[rng.integers(len(OBJECTS))]
+            labels.append(",".join([f"video{v:05d}", str(begin), str(begin + LABELLED_S), *names]))
         captions[f"video{v:05d}"] = {"start": starts.tolist(), "end": (starts + 5.5).tolist(), "text": text}
     (folder / "captions.json").write_text(json.dumps(captions))
+    (folder / "labels.csv").write_text("\n".join(labels) + "\n")
 
 
 def measure(folder: Path, videos: int, workers: int) -> dict[str, object]:

@@ -117,7 +117,26 @@ class ReadFile(Stage):
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutOfReach(Stage):
+    """Needs what cannot be had."""
+
+    def check(self) -> None:
+        raise UserError("the hub does not have it")
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        raise AssertionError
+
+
 class TestRun:
+    def test_what_cannot_be_had_is_said_before_any_node_is_made(self, store: Store) -> None:
+        g = graph()
+        g.add("far", OutOfReach())
+        with pytest.raises(UserError, match="node 'far': the hub does not have it"):
+            run(g, store, LocalExecutor())
+        assert not any(artifact.path.exists() for artifact in plan(g, store).values())
+        assert list(run(g, store, LocalExecutor(), only=["sums"])) == ["numbers", "squares", "sums"]
+
     def test_again_makes_nothing(self, store: Store) -> None:
         run(graph(), store, LocalExecutor())
         before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file() and ".locks" not in p.parts}

@@ -177,6 +177,22 @@ def test_a_users_script_may_use_workers(script: str, succeeds: bool, tmp_path: P
         assert said.splitlines()[-1].endswith('a script needs `if __name__ == "__main__":` around what it runs')
 
 
+def test_a_script_that_runs_a_graph_without_the_usual_guard_ends(tmp_path: Path) -> None:
+    program = tmp_path / "script.py"
+    program.write_text(
+        "import sys\n"
+        "from pipeline import Graph, LocalExecutor, Store, run\n"
+        "from stages.text.read_sentences import ReadSentences\n"
+        "graph = Graph()\n"
+        "graph.add('texts', ReadSentences(texts=__file__))\n"
+        "run(graph, Store(sys.argv[1]), LocalExecutor(workers=2))\n"
+    )
+    script = start(tmp_path / "out", program=str(program))
+    said = script.communicate(timeout=DEADLINE_S)[1]
+    assert script.returncode != 0
+    assert said.splitlines()[-1].endswith('a script needs `if __name__ == "__main__":` around what it runs')
+
+
 @pytest.mark.parametrize("given", [{"workers": -1}, {"train_workers": 0}])
 def test_numbers_of_workers_are_checked(given: dict[str, int]) -> None:
     with pytest.raises(UserError, match="workers must be"):

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
+from pipeline.store import write_part
 from stages.video.read_segments import LABELS, ReadSegments
 
 HEADER = "video_id,start_s,end_s,verb,object\n"
@@ -94,6 +95,41 @@ def test_an_edited_file_has_another_key(tmp_path: Path) -> None:
     before = stage.key({})
     (tmp_path / "labels.csv").write_text(HEADER + "a,0,1,cut,egg\n")
     assert stage.key({}) != before
+
+
+def test_a_header_without_a_column_is_said_before_any_work(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("video_id,start_s,end_s,verb\n")
+    with pytest.raises(UserError, match="the column object is missing"):
+        ReadSegments(labels=str(path)).key({})
+
+
+def splits(folder: Path, **split_of: str) -> Artifact:
+    table = pa.table({"video_id": list(split_of), "split": list(split_of.values())})
+    folder.mkdir()
+    write_part(folder / "part-00000.parquet", table)
+    return Artifact(folder, "splits")
+
+
+def test_a_video_that_is_not_there_is_an_error_row(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(HEADER + "a,0,1,cut,egg\na.mp4,1,2,cut,egg\nb,0,1,fry,egg\n")
+    artifact = read(path, tmp_path / "out", splits=splits(tmp_path / "splits", a="train", b="test", c="dev"))
+    assert artifact.read()["video_id"].to_pylist() == ["a", "b"]
+    assert artifact.manifest["segments"] == {"train": 1, "dev": 0, "test": 1}
+    assert errors(artifact) == [
+        (
+            f"{path}:3",
+            "there is no video 'a.mp4': ids are paths below the folder of the videos, without extension, such as 'a'",
+        )
+    ]
+
+
+def test_labels_of_training_videos_alone_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(HEADER + "a,0,1,cut,egg\n")
+    with pytest.raises(UserError, match="none is left to test on: name test videos in a split_file"):
+        read(path, tmp_path / "out", splits=splits(tmp_path / "splits", a="train", b="test"))
 
 
 def test_a_relative_path_starts_from_the_folder(tmp_path: Path) -> None:
