@@ -110,7 +110,7 @@ class Codebook:
 
     @cached_property
     def _flat(self) -> tuple[Any, np.ndarray, np.ndarray]:
-        """faiss's index of the live leaves, their tokens, and the mean that it leaves out."""
+        """faiss's index of the live leaves, on GPUs where it sees any, their tokens, and the mean that it leaves out."""
         import faiss
 
         tokens = np.flatnonzero(~self.dead).astype(np.uint16)
@@ -118,6 +118,8 @@ class Codebook:
         shift = live.mean(0)
         index = faiss.IndexFlatL2(self.width)
         index.add(live - shift)
+        if faiss.get_num_gpus():
+            index = faiss.index_cpu_to_all_gpus(index)
         return index, tokens, shift
 
     def save(self, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,26 @@ def test_the_ingredient_is_seen_in_every_action(verb: str, name: str) -> None:
     skin = np.array(ingredient(name, rng).skin)
     like_skin = (np.abs(frame[:, 40:280].astype(int) - skin).max(-1) < 24).mean()
     assert like_skin > 0.025
+
+
+@pytest.mark.parametrize(("one", "other"), itertools.combinations(ACTIONS, 2))
+def test_actions_differ_in_motion(one: str, other: str) -> None:
+    changes = [np.abs(np.diff(film(verb, "tomato", seed=3).astype(int), axis=0)).mean((0, 3)) for verb in (one, other)]
+    larger = np.maximum(*changes)
+    assert np.abs(changes[0] - changes[1]).sum() > 0.5 * larger.sum()
+
+
+@pytest.mark.parametrize(("one", "other"), itertools.combinations(INGREDIENTS, 2))
+def test_ingredients_differ_in_shape_and_colour(one: str, other: str) -> None:
+    outlines = []
+    for name in (one, other):
+        canvas = Canvas(View())
+        empty = canvas.frame().astype(int)
+        ingredient(name, np.random.default_rng(0)).draw(canvas, (160, 120), 50)
+        outlines.append((np.abs(canvas.frame() - empty) > 8).any(-1))
+    shared = (outlines[0] & outlines[1]).sum() / (outlines[0] | outlines[1]).sum()
+    assert shared < 0.9
+    assert np.linalg.norm(np.subtract(INGREDIENTS[one][0], INGREDIENTS[other][0])) > 80
 
 
 def test_videos_of_one_pair_differ() -> None:
