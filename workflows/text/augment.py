@@ -122,9 +122,9 @@ def graph(
         masked = g.add(f"masked-{seed}", Encode(task=conditional.task), rows=rows, model="encoder")
         model = language
         for number in range(rounds):
-            name = f"{seed}-new-{number}"
-            model = g.add(f"conditional-{name}", replace(conditional, seed=seed), model=model, examples=masked)
-            more = g.add(f"rows-{name}", replace(augment, seed=rounds * seed + number), rows=rows, model=model)
+            name, round_seed = f"{seed}-new-{number}", rounds * seed + number
+            model = g.add(f"conditional-{name}", replace(conditional, seed=round_seed), model=model, examples=masked)
+            more = g.add(f"rows-{name}", replace(augment, seed=round_seed), rows=rows, model=model)
             new = g.add(f"examples-{name}", Encode(task=bert.task), model="encoder", rows=rows, more=more)
             classify(f"{seed}-old-{number}", seed, number, old)
             classify(name, seed, number, new)

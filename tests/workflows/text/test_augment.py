@@ -102,7 +102,14 @@ def test_a_round_goes_on_from_the_round_before() -> None:
     assert graph["rows-1-new-1"].inputs == {"rows": "rows-1", "model": "conditional-1-new-1"}
     assert graph["rnn-1-new-1"].inputs == {"model": "start-rnn-1", "examples": "examples-1-new-1"}
     assert graph["rnn-1-old-1"].inputs == {"model": "start-rnn-1", "examples": "examples-1"}
-    assert len({graph[f"rows-{i}-new-{r}"].stage.seed for i in range(2) for r in range(2)}) == 4  # type: ignore[attr-defined]
+
+
+def test_every_round_draws_other_masks_and_other_words() -> None:
+    """Masks and order of training follow from its seed and a position alone: of one seed all rounds would be alike."""
+    graph = augment.graph(ReadTable(train="train.tsv", dev="dev.tsv"), classifiers=("rnn",), rounds=2, seeds=2)
+    for node in ("conditional", "rows"):
+        seeds = {graph[f"{node}-{i}-new-{r}"].stage.seed for i in range(2) for r in range(2)}  # type: ignore[attr-defined]
+        assert len(seeds) == 4
 
 
 def test_the_best_of_the_rounds_counts_without_new_sentences_as_with_them(tmp_path: Path) -> None:
