@@ -38,16 +38,16 @@ def lemma_rule(form: str, lemma: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def apply_rule(form: str, rule: str) -> str:
-    """The lemma of ``form`` by a rule of ``lemma_rule``; the form itself where the rule deletes more than it has."""
+    """The lemma of ``form`` by a rule of ``lemma_rule``; the form itself where the rule would leave nothing of it."""
     if rule.startswith("="):
         return rule[1:]
     casing, _, edit = rule.partition(";")
     if edit.startswith("a"):
         return _cased(edit[1:], casing)
     (before, drop_before), (after, drop_after) = _read_edits(edit[1:])
-    if drop_before + drop_after > len(form.lower()):
-        return form
-    return _cased(before + form.lower()[drop_before : len(form.lower()) - drop_after] + after, casing)
+    low = form.lower()
+    lemma = before + low[drop_before : len(low) - drop_after] + after
+    return _cased(lemma, casing) if drop_before + drop_after <= len(low) and lemma.strip() else form
 
 
 def _edits(source: str, target: str) -> str:
