@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from transformers import AutoTokenizer
 
+from models.positions import positions_of
 from models.task_file import TASK, save_task
 from models.tasks import Task
 from models.tasks.task import GROUP
@@ -52,6 +53,7 @@ class Encode(Stage):
         return self.task.example_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        check_positions(self.task, inputs[MODEL].path)
         tables = {name: inputs[name] for name in self.needs() if name in inputs and name != MODEL}
         sources = [(name, part) for name, table in tables.items() for part in table.parts]
         kinds = self.task.inputs()
@@ -77,6 +79,18 @@ class Encode(Stage):
                     say(f"example {index}  {name}: {' '.join(tokenizer.convert_ids_to_tokens(ids))}  {ids}")
                 else:
                     say(f"example {index}  {name}: {value}")
+
+
+def check_positions(task: Task, model: Path) -> None:
+    """UserError where the task makes sequences that are longer than the encoder in ``model`` can read."""
+    tokens, fields = task.most_tokens()
+    room = positions_of(model)
+    if room is not None and tokens > room:
+        lower = " or ".join(f"task.{field}" for field in fields)
+        raise UserError(
+            f"{type(task).__name__} makes sequences of up to {tokens} tokens, but the encoder in {model} has "
+            f"{room} positions: lower {lower}"
+        )
 
 
 def training_rows(part: Path, group: str | None) -> pa.Table:

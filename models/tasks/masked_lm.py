@@ -77,6 +77,9 @@ class MaskedLM(Task):
 
     # ------------------------------------------------------------------------------------------- examples
 
+    def most_tokens(self) -> tuple[int, tuple[str, ...]]:
+        return self.max_length, ("max_length",)
+
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         """A document to what fills a sequence each. A row with ``text``, which may have [MASK]s, is one to predict."""
         if "sentences" not in row:

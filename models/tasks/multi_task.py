@@ -64,6 +64,10 @@ class MultiTask(Task):
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
         return {name: task.columns for name, task in self.tasks.items()}
 
+    def most_tokens(self) -> tuple[int, tuple[str, ...]]:
+        tokens, fields, name = max((*task.most_tokens(), name) for name, task in self.tasks.items())
+        return tokens, tuple(f"tasks.{name}.{field}" for field in fields)
+
     def members(self) -> Mapping[str, tuple[Task, str]]:
         return {name: (task, f"{_head_of(name)}.") for name, task in self.tasks.items()}
 

@@ -115,6 +115,10 @@ class Task(ABC):
         """The tasks that it holds by name, each with what the names of its head's tensors begin with; mostly none."""
         return {}
 
+    def most_tokens(self) -> tuple[int, tuple[str, ...]]:
+        """Tokens of the longest sequence that it has the encoder read, and the fields that say so; 0 for no bound."""
+        return int(getattr(self, "max_tokens", 0)), ("max_tokens",)
+
     def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterable[Row]:
         """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
         return rows

@@ -89,6 +89,10 @@ class VideoText(Task):
 
     # ------------------------------------------------------------------------------------------- examples
 
+    def most_tokens(self) -> tuple[int, tuple[str, ...]]:
+        """Of the joint regime: words and visual words with [CLS], [>] and [SEP]."""
+        return self.max_text + self.max_visual + 3, ("max_text", "max_visual")
+
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         text = text_ids(row.get("text") or "", tokenizer)
         visual = Vocabulary.of(tokenizer).visual_ids(row.get("tokens") or [])

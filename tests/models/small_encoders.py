@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from tokenizers import ByteLevelBPETokenizer
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -14,6 +15,9 @@ from transformers import (
     ElectraConfig,
     ElectraForMaskedLM,
     PreTrainedModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaTokenizer,
 )
 
 PIECES = (
@@ -54,3 +58,21 @@ def save_encoder(directory: Path, kind: str = "bert", rows: int = len(PIECES), w
     """Tokenizer and model in one directory, as a hub model is."""
     save_tokenizer(directory)
     return save_model(directory, kind, rows, width)
+
+
+def save_roberta(directory: Path, positions: int = 512) -> RobertaTokenizer:
+    """A RoBERTa: byte-level BPE, one segment, positions that are numbered from behind the one of padding."""
+    directory.mkdir(parents=True, exist_ok=True)
+    pieces = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    pieces.train_from_iterator(["stir the soup now cut the cafe soup now"] * 9, vocab_size=320, special_tokens=special)
+    pieces.save_model(str(directory))
+    tokenizer = RobertaTokenizer.from_pretrained(str(directory))
+    tokenizer.save_pretrained(directory)
+    torch.manual_seed(7)
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 2 * WIDTH}
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), max_position_embeddings=positions + 2, type_vocab_size=1, pad_token_id=1, **sizes
+    )
+    RobertaForMaskedLM(config).save_pretrained(directory)
+    return tokenizer

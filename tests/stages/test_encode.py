@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.tasks import TagWords, VideoText
+from models.tasks import MaskedLM, MultiTask, SpanQA, TagWords, Task, VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import write_json, write_part
-from stages.encode import Encode, Encoder
+from stages.encode import Encode, Encoder, check_positions
 from stages.examples import open_examples
+from tests.models.small_encoders import save_roberta
 from tests.stages.tiny_world import extended_bert, segments
 
 
@@ -88,6 +89,27 @@ def test_missing_columns_are_said_before_any_work() -> None:
     table = pa.table({"video_id": ["a"], "text": ["stir"]})
     with pytest.raises(UserError, match="Encode reads tokens, split from its input 'rows', but x has video_id, text"):
         Encode(task=VideoText()).check_columns("rows", table.schema, "x")
+
+
+@pytest.mark.parametrize(
+    ("task", "tokens", "lower"),
+    [
+        (SpanQA(max_tokens=31), 31, "task.max_tokens"),
+        (MaskedLM(max_length=32), 32, "task.max_length"),
+        (VideoText(max_text=20, max_visual=8), 31, "task.max_text or task.max_visual"),
+        (MultiTask({"a": SpanQA(max_tokens=30), "b": TagWords(max_tokens=40)}), 40, "task.tasks.b.max_tokens"),
+    ],
+)
+def test_sequences_longer_than_the_encoder_reads_are_refused_before_any_is_made(
+    task: Task, tokens: int, lower: str, tmp_path: Path
+) -> None:
+    save_roberta(tmp_path / "encoder", positions=30)
+    encoder = Artifact(tmp_path / "encoder", "encoder")
+    with pytest.raises(UserError, match=rf"up to {tokens} tokens, but .*encoder has 30 positions: lower {lower}$"):
+        Encode(task=task).run({"model": encoder}, tmp_path / "out", LocalExecutor())
+    check_positions(SpanQA(max_tokens=30), encoder.path)
+    with pytest.raises(UserError, match=r"lower task\.max_tokens"):
+        check_positions(SpanQA(), encoder.path)
 
 
 def test_the_first_examples_are_shown_with_tokens_and_ids(

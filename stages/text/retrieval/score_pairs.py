@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from models.tasks import JudgeRelevance
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
+from stages.encode import check_positions
 from stages.inference import Inference
 from stages.text.retrieval.schemas import SCORES
 from stages.text.retrieval.texts import Texts
@@ -50,6 +51,7 @@ class ScorePairs(Stage):
             raise UserError("depth must be at least 1")
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        check_positions(self.task, inputs["model"].path)
         queries = {r["query_id"]: (r["text"], r["fold"]) for r in inputs["queries"].read().to_pylist()}
         make = partial(PairScorer, self, inputs["model"].path, queries, tuple(inputs["passages"].parts))
         executor.map(make, [[p] for p in inputs["run"].parts], out, schema=SCORES, resources=Resources(gpus=1))
