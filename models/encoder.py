@@ -7,7 +7,7 @@ as ``head.safetensors`` and the task as ``task.json``.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class TaskModel(nn.Module):
         self.words = WordLayer(pretrained) if task.masked_lm else None
         known = inspect.signature(self.encoder.forward).parameters
         self._takes_token_types = "token_type_ids" in known
+        self._one_type = getattr(pretrained.config, "type_vocab_size", None) == 1
         self._takes_layout = unpadded.allow(pretrained)
 
     @classmethod
@@ -108,6 +109,9 @@ class TaskModel(nn.Module):
         return next(self.pretrained.parameters()).device
 
     def forward(self, batch: Batch) -> Encoded:
+        """What the encoder makes of a batch; one with a single token type reads all tokens as of that."""
+        if self._one_type:
+            batch = replace(batch, token_type_ids_BL=torch.zeros_like(batch.token_type_ids_BL))
         if self._takes_layout and self.device.type == "cpu" and unpadded.pays(batch.attention_mask_BL):
             return self._on_words_alone(batch)
         extra: dict[str, Any] = {"token_type_ids": batch.token_type_ids_BL} if self._takes_token_types else {}

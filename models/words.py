@@ -9,20 +9,33 @@ from typing import NamedTuple
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+BLANK = "Ġ"
+"""What byte-level BPE writes for a blank."""
 Pieces = list[list[int]]
 """The ids of every word's pieces."""
 
 
 def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Pieces:
-    """Each word's pieces; none for what the tokenizer drops, a lone control character for example."""
+    """Each word's pieces; none for what the tokenizer drops, a lone control character for example.
+
+    A byte-level BPE (RoBERTa, ModernBERT) has other pieces for a word behind a blank, which nearly every word of its
+    pretraining was: all get one.
+    """
     pieces: Pieces = [[] for _ in words]
     if words:
+        texts = [f" {word}" if word else word for word in words] if _knows_blanks(tokenizer) else list(words)
         encoded = tokenizer(
-            list(words), is_split_into_words=True, add_special_tokens=False, split_special_tokens=True, verbose=False
+            texts, is_split_into_words=True, add_special_tokens=False, split_special_tokens=True, verbose=False
         )
         for word, piece in zip(encoded.word_ids(), encoded["input_ids"], strict=True):
             pieces[word].append(piece)
     return pieces
+
+
+def _knows_blanks(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether its pieces spell blanks, as those of bytes do."""
+    cutter = tokenizer.backend_tokenizer.pre_tokenizer
+    return cutter is not None and [piece for piece, _ in cutter.pre_tokenize_str(" a")] == [BLANK + "a"]
 
 
 def checked_pieces(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Pieces:

@@ -37,7 +37,7 @@ class Encode(Stage):
     The first five examples are shown with tokens and ids. A row the task refuses is an error row.
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": (), "more": (), MODEL: ()}
     optional: ClassVar[frozenset[str]] = frozenset({"more"})
 

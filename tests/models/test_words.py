@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from transformers import BertTokenizer
+from transformers import AutoTokenizer, BertTokenizer
 
 from models.words import Pieces, Window, checked_pieces, cut, pieces_of, window, windows
-from tests.models.small_encoders import save_tokenizer
+from tests.models.small_encoders import save_roberta, save_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,18 @@ def test_pieces_are_those_of_each_word(tokenizer: BertTokenizer) -> None:
     tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in pieces_of(words, tokenizer)]
     assert tokens == [["stir"], ["cut", "##ting"], [], [], ["[", "s", "##e", "##p", "]"], ["now"]]
     assert pieces_of([], tokenizer) == []
+
+
+def test_byte_level_pieces_are_those_of_words_behind_a_blank(tmp_path: Path) -> None:
+    """As within a text, also the first one; whichever way the tokenizer was loaded."""
+    plain = save_roberta(tmp_path)
+    prefixed = AutoTokenizer.from_pretrained(str(tmp_path), add_prefix_space=True)
+    text = plain(" stir the <s> soup", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    for tokenizer in (plain, prefixed):
+        pieces = pieces_of(["stir", "the", "", "<s>", "soup"], tokenizer)
+        tokens = [tokenizer.convert_ids_to_tokens(ids) for ids in pieces]
+        assert [*tokens[:3], tokens[4]] == [["Ġstir"], ["Ġthe"], [], ["Ġsoup"]]
+        assert [id_ for word in pieces for id_ in word] == text
 
 
 def test_a_word_without_pieces_is_named(tokenizer: BertTokenizer) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.tasks import MaskedLM, MultiTask, SpanQA, TagWords, Task, VideoText
+from models.tasks import ClassifyText, JudgeRelevance, MaskedLM, MultiTask, SpanQA, TagWords, Task, VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import write_json, write_part
@@ -97,7 +97,11 @@ def test_missing_columns_are_said_before_any_work() -> None:
         (SpanQA(max_tokens=31), 31, "task.max_tokens"),
         (MaskedLM(max_length=32), 32, "task.max_length"),
         (VideoText(max_text=20, max_visual=8), 31, "task.max_text or task.max_visual"),
-        (MultiTask({"a": SpanQA(max_tokens=30), "b": TagWords(max_tokens=40)}), 40, "task.tasks.b.max_tokens"),
+        (
+            MultiTask({"a": ClassifyText(max_tokens=30), "b": JudgeRelevance(max_tokens=40)}),
+            40,
+            "task.tasks.b.max_tokens",
+        ),
     ],
 )
 def test_sequences_longer_than_the_encoder_reads_are_refused_before_any_is_made(
