@@ -96,7 +96,7 @@ def prepare(folder: Path, documents: str, queries: str, n: int) -> None:
 def measure(side: str, folder: Path) -> dict[str, Any]:
     pairs = [tuple(pair) for pair in json.loads((folder / "pairs.json").read_text())]
     if side == "ours":
-        score = PairScorer(ScorePairs(task=TASK), folder / "ours", {}, ()).scores
+        score = PairScorer(ScorePairs(task=TASK), folder / "ours", {}, {}, ()).scores
     else:
         score = cross_encoder(folder / "theirs", bf16=side.endswith("bf16"))
     score(pairs[:WARM_UP])

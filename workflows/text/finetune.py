@@ -73,6 +73,14 @@ def report(artifacts: Mapping[str, Artifact]) -> None:
             columns.setdefault(re.sub(r"-\d+$", "", name).replace("evaluate-", ""), []).append(
                 artifact.manifest["metrics"]
             )
+    print_figures(columns)
+    for name, artifact in artifacts.items():
+        if artifact.manifest["stage"] == Predict.__name__ and artifact.manifest["rows"]:
+            CONSOLE.print(f"{name}: {artifact.path}", soft_wrap=True)
+
+
+def print_figures(columns: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """Print a row a figure; of each column's runs, one a seed, mean ± standard deviation."""
     seeds = max(map(len, columns.values()), default=1)
     table = Table(title=f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else None, box=None, pad_edge=False)
     table.add_column("figure")
@@ -81,9 +89,6 @@ def report(artifacts: Mapping[str, Artifact]) -> None:
     for figure in dict.fromkeys(f for runs in columns.values() for run in runs for f in run):
         table.add_row(figure, *(spread([run[figure] for run in runs if figure in run]) for runs in columns.values()))
     CONSOLE.print(table)
-    for name, artifact in artifacts.items():
-        if artifact.manifest["stage"] == Predict.__name__ and artifact.manifest["rows"]:
-            CONSOLE.print(f"{name}: {artifact.path}", soft_wrap=True)
 
 
 def spread(values: list[float]) -> str:

@@ -15,6 +15,7 @@ Expect   MS MARCO dev, MRR@10: 34.7 with BERT base, 36.5 with large. qrels.dev.t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from models.tasks import JudgeRelevance
@@ -22,9 +23,8 @@ from pipeline import Graph
 from stages.text.retrieval.rank_documents import RankDocuments
 from stages.text.retrieval.read_pairs import ReadPairs
 from stages.text.retrieval.sample_pairs import SamplePairs
-from stages.text.retrieval.score_pairs import ScorePairs
 from stages.train import Train
-from workflows.text.retrieval import Collection, add_collection, rank, report, train_folds, train_one, watches
+from workflows.text.retrieval import Collection, add_collection, report, sample_folds, train_and_rank, watches
 
 __all__ = ["graph", "report"]
 
@@ -45,7 +45,10 @@ def graph(
     watch_fold: bool = False,
     lines: int | None = None,
     preset: Literal["readme", "script", "collection"] = "readme",
+    epochs: float | None = None,
+    task: JudgeRelevance = TASK,
     encoder: str = "google-bert/bert-base-uncased",
+    seeds: int = 1,
     pairs: SamplePairs = SamplePairs(),
     depth: int = 1000,
 ) -> Graph:
@@ -59,18 +62,24 @@ def graph(
         watch_fold: Without triples, leave the next fold out of training too and watch it on that.
         lines: Lines of the triples that are read; None reads all.
         preset: Steps, batch size and learning rate: those of the paper's README, of its script, or for a collection.
+            Where training is watched, the weights with the best MRR@10 are kept.
+        epochs: Passes over the training pairs, in place of the preset's steps or epochs.
+        task: How query and passage are cut, and what a score is.
         encoder: BERT-type encoder: a name on the hub or a directory.
+        seeds: Training runs, of which the table shows mean and spread.
         pairs: How pairs of the folds are drawn.
         depth: Candidates of a query that are re-ranked; the others keep their places below.
     """
-    watches(triples, dev, watch_fold)
+    train = replace(PRESETS[preset], task=task)
+    if watches(triples, dev, watch_fold):
+        train = replace(train, select_by="MRR@10")
+    if epochs is not None:
+        train = replace(train, steps=None, epochs=epochs)
     g = Graph()
     add_collection(g, collection)
-    train = PRESETS[preset]
     if triples:
-        g.add("pairs", ReadPairs(train=triples, dev=dev, lines=lines))
-        models = [train_one(g, train, encoder, "pairs")]
+        trained_on = [g.add("pairs", ReadPairs(train=triples, dev=dev, lines=lines))]
     else:
-        models = train_folds(g, train, encoder, pairs, collection.folds, "documents", watch_fold)
-    rank(g, models, ScorePairs(depth=depth), RankDocuments(sentences=1, alphas=(0.0,), name="rerank"), "documents")
-    return g
+        trained_on = sample_folds(g, collection, pairs, watch_fold)
+    ranking = RankDocuments(sentences=1, alphas=(0.0,), name="rerank")
+    return train_and_rank(g, collection, trained_on, train, encoder, seeds, depth, ranking, "documents")

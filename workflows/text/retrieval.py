@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rich.table import Table
-
+from models.tasks import JudgeRelevance
 from pipeline import Artifact, Graph, UserError
 from pipeline.progress import CONSOLE
 from stages.encode import Encode
 from stages.load_encoder import LoadEncoder
 from stages.text.retrieval.collection_files import TOP1000, find
+from stages.text.retrieval.deal_folds import DealFolds
 from stages.text.retrieval.evaluate_run import EvaluateRun
 from stages.text.retrieval.index_documents import IndexDocuments
 from stages.text.retrieval.rank_documents import RUN_FILE, RankDocuments
@@ -24,8 +24,10 @@ from stages.text.retrieval.retrieve import Retrieve
 from stages.text.retrieval.sample_pairs import SamplePairs
 from stages.text.retrieval.score_pairs import ScorePairs
 from stages.train import Train
+from workflows.text.finetune import print_figures
 
-FIRST = "first stage"
+FIRST = "evaluate-first"
+"""The node with the first stage's figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +55,27 @@ class Collection:
     retrieve: Retrieve = field(default_factory=Retrieve)
     """How many documents are found, and whether RM3 expands the queries."""
 
+    @property
+    def scored(self) -> bool:
+        """Whether the first stage says how it comes to its order."""
+        return not self.run_file or form_of(find(self.run_file)[0]) != TOP1000
+
 
 def add_collection(g: Graph, collection: Collection) -> None:
-    """Add the nodes documents, queries, qrels and run, and the first stage's figures where it has scores."""
+    """Add the nodes documents, queries, folds, qrels and run, and the first stage's figures where it has scores."""
     c = collection
     g.add("documents", ReadDocuments(documents=c.documents))
-    g.add("queries", ReadQueries(queries=c.queries, folds=c.folds, numbering=c.numbering))
+    g.add("queries", ReadQueries(queries=c.queries, numbering=c.numbering))
+    g.add("folds", DealFolds(folds=c.folds), queries="queries")
     checked = {"queries": "queries"} if c.complete else {}
     g.add("qrels", ReadQrels(qrels=c.qrels, scale=c.scale), **checked)
     if c.run_file:
         g.add("run", ReadRun(run_file=c.run_file))
-        if form_of(find(c.run_file)[0]) == TOP1000:
-            return
     else:
         g.add("index", c.index, documents="documents")
         g.add("run", c.retrieve, queries="queries", index="index")
-    g.add("evaluate-first", EvaluateRun(), run="run", qrels="qrels")
+    if c.scored:
+        g.add(FIRST, EvaluateRun(), run="run", qrels="qrels")
 
 
 def watches(pairs: str | None, dev: str | None, watch_fold: bool) -> bool:
@@ -78,61 +85,83 @@ def watches(pairs: str | None, dev: str | None, watch_fold: bool) -> bool:
     return watch_fold or dev is not None
 
 
-def train_one(g: Graph, train: Train, encoder: str, pairs: str, suffix: str = "") -> str:
-    """Add encoder, examples and a model trained on the node ``pairs``; returns the model's node."""
-    if "encoder" not in g:
-        g.add("encoder", LoadEncoder(encoder=encoder))
-    examples = g.add(f"examples{suffix}", Encode(task=train.task), rows=pairs, model="encoder")
-    return g.add(f"train{suffix}", train, model="encoder", examples=examples)
-
-
-def train_folds(
-    g: Graph, train: Train, encoder: str, pairs: SamplePairs, folds: int, texts: str, watch: bool
-) -> list[str]:
-    """Add a model for each fold, trained on the judged documents of the others; ``texts`` is the node they are in.
+def sample_folds(g: Graph, collection: Collection, pairs: SamplePairs, watch: bool) -> list[str]:
+    """Add training pairs for each fold, of the judged documents of the others; returns their nodes.
 
     watch   whether the fold after that one is left out too, to watch training on
     """
+    folds = collection.folds
     if folds < 2:
         raise UserError("give training pairs, or 2 folds or more, so that no query is ranked by a model trained on it")
     if watch and folds < 3:
         raise UserError("watch_fold needs 3 folds or more: one to rank, one to watch, and others to train on")
     if pairs.hold_out is not None or pairs.dev_fold is not None:
         raise UserError("each model holds out another fold: give watch_fold, and neither hold_out nor dev_fold")
-    models = []
-    for fold in range(folds):
-        sampled = g.add(
-            f"pairs-{fold}",
-            replace(pairs, hold_out=fold, dev_fold=(fold + 1) % folds if watch else None),
-            **{"run": "run", "qrels": "qrels", "queries": "queries", "documents": texts},
-        )
-        models.append(train_one(g, train, encoder, sampled, f"-{fold}"))
-    return models
+    inputs = {name: name for name in ("run", "qrels", "queries", "documents", "folds")}
+    return [
+        g.add(f"pairs-{fold}", replace(pairs, hold_out=fold, dev_fold=(fold + 1) % folds if watch else None), **inputs)
+        for fold in range(folds)
+    ]
 
 
-def rank(g: Graph, models: list[str], score: ScorePairs, ranking: RankDocuments, passages: str) -> None:
-    """Add scores, by one model or by one for each fold, the ranking and its figures."""
-    inputs = {"run": "run", "queries": "queries"}
-    scores = {}
-    for i, model in enumerate(models):
-        stage, name = (replace(score, fold=i), f"scores-{i}") if len(models) > 1 else (score, "scores")
-        scores[f"scores_{i}"] = g.add(name, stage, model=model, passages=passages, **inputs)
-    g.add("ranking", replace(ranking, models=len(models)), qrels="qrels", **inputs, **scores)
-    g.add("evaluate", EvaluateRun(), run="ranking", qrels="qrels")
+def train_and_rank(
+    g: Graph,
+    collection: Collection,
+    pairs: Sequence[str],
+    train: Train,
+    encoder: str,
+    seeds: int,
+    depth: int,
+    ranking: RankDocuments,
+    passages: str,
+) -> Graph:
+    """Add all that follows training pairs: encoder, examples, models, scores, ranking and its figures.
+
+    Of several ``pairs``, one a fold, each model scores the queries of its own. The nodes of fold f and, of several
+    ``seeds``, seed s are ``train-f-s``, ``scores-f-s`` and ``ranking-s``; seeds share encoder and examples.
+
+    pairs     nodes with training pairs
+    train     the training run and with it the task, also that of the scores; run s has the seed ``train.seed + s``
+    depth     candidates of a query that are scored
+    passages  the node with the texts that are scored
+    """
+    if seeds < 1:
+        raise UserError("seeds must be at least 1")
+    if collection.folds < 2 and len(ranking.weights) > 1:
+        raise UserError("a fold's weights are chosen on the other folds: give 2 folds or more, or one of each weight")
+    if any(ranking.alphas) and not collection.scored:
+        raise UserError(f"the candidates of {collection.run_file} have no scores of a first stage: give alphas [0]")
+    if not isinstance(train.task, JudgeRelevance):
+        raise UserError(f"the task {type(train.task).__name__} does not score texts by a query: give JudgeRelevance")
+    g.add("encoder", LoadEncoder(encoder=encoder))
+    several = len(pairs) > 1
+    parts = [f"-{fold}" for fold in range(len(pairs))] if several else [""]
+    for part, rows in zip(parts, pairs, strict=True):
+        g.add(f"examples{part}", Encode(task=train.task), rows=rows, model="encoder")
+    inputs = {name: name for name in ("run", "queries", *(["folds"] if several else []))}
+    for seed in range(seeds):
+        suffix = f"-{seed}" if seeds > 1 else ""
+        run = replace(train, seed=train.seed + seed)
+        scores = {}
+        for fold, part in enumerate(parts):
+            model = g.add(f"train{part}{suffix}", run, model="encoder", examples=f"examples{part}")
+            score = ScorePairs(task=train.task, depth=depth, fold=fold if several else None)
+            name = f"scores{part}{suffix}"
+            scores[f"scores_{fold}"] = g.add(name, score, model=model, passages=passages, **inputs)
+        ranked = replace(ranking, models=len(pairs))
+        g.add(f"ranking{suffix}", ranked, run="run", folds="folds", qrels="qrels", **scores)
+        g.add(f"evaluate{suffix}", EvaluateRun(), run=f"ranking{suffix}", qrels="qrels")
+    return g
 
 
 def report(artifacts: Mapping[str, Artifact]) -> None:
-    """Print the figures of the first stage and of the ranking, and where the run file is."""
-    columns = {
-        title: artifacts[name].manifest["metrics"]
-        for name, title in (("evaluate-first", FIRST), ("evaluate", "ranking"))
-        if name in artifacts
-    }
-    table = Table(box=None, pad_edge=False)
-    for column in ("figure", *columns):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for figure in next(iter(columns.values()), {}):
-        table.add_row(figure, *(f"{values[figure]:.4f}" for values in columns.values()))
-    CONSOLE.print(table)
-    if "ranking" in artifacts:
-        CONSOLE.print(f"run file: {artifacts['ranking'].path / RUN_FILE}", soft_wrap=True)
+    """Print the figures of the first stage and of the ranking, over several seeds mean ± standard deviation, and where
+    the run files are."""
+    columns: dict[str, list[Mapping[str, float]]] = {}
+    for name, artifact in artifacts.items():
+        if artifact.manifest["stage"] == EvaluateRun.__name__:
+            columns.setdefault("first stage" if name == FIRST else "ranking", []).append(artifact.manifest["metrics"])
+    print_figures(columns)
+    for name, artifact in artifacts.items():
+        if artifact.manifest["stage"] == RankDocuments.__name__:
+            CONSOLE.print(f"{name}, run file: {artifact.path / RUN_FILE}", soft_wrap=True)

@@ -17,7 +17,7 @@ from pipeline.progress import counting, say
 from pipeline.store import write_part
 from stages.text.retrieval.evidence import Evidence, gather
 from stages.text.retrieval.run_file import write_run_file
-from stages.text.retrieval.schemas import RUN, SCORES
+from stages.text.retrieval.schemas import RUN, SCORES, folds_of
 
 TENTHS = tuple(i / 10 for i in range(10))
 RUN_FILE = "run.txt"
@@ -30,7 +30,7 @@ FIRST: Choice = (0, None)
 class RankDocuments(Stage):
     """Rank documents by S(d) = alpha * first + (1 - alpha) * (s1 + beta * s2 + gamma * s3), over their best passages.
 
-    In   run: candidates; queries: with the fold of each; qrels: judgements, where there are weights to choose from;
+    In   run: candidates; folds: query_id str, fold int32; qrels: judgements, where there are weights to choose from;
          scores_0, scores_1 …: what ScorePairs wrote, of one model each
     Out  query_id str, doc_id str, rank int32, score float64; run.txt, the same as a TREC run file; in the manifest each
          fold's weights and their mean AP over the queries of all other folds
@@ -43,7 +43,7 @@ class RankDocuments(Stage):
 
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "run": ("query_id", "doc_id", "rank", "score"),
-        "queries": ("query_id", "fold"),
+        "folds": ("query_id", "fold"),
         "qrels": ("query_id", "doc_id", "grade"),
     }
     optional: ClassVar[frozenset[str]] = frozenset({"qrels"})
@@ -86,7 +86,7 @@ class RankDocuments(Stage):
         evidence = gather(inputs["run"], [inputs[f"scores_{i}"] for i in range(self.models)], self.sentences)
         if any(self.alphas) and any(np.isnan(e.first_N).any() for e in evidence):
             raise UserError("the candidates have no scores of a first stage: give alphas [0]")
-        folds = dict(zip(*inputs["queries"].read(["query_id", "fold"]).to_pydict().values(), strict=True))
+        folds = folds_of(inputs["folds"])
         chosen = dict.fromkeys(sorted(set(folds.values())), FIRST)
         if len(self.weights) > 1:
             chosen = self._tuned(inputs, evidence, folds)
@@ -122,7 +122,7 @@ class RankDocuments(Stage):
         try:
             best = fusion.tune(ap_QC, folds_Q, sorted(set(folds.values())))
         except ValueError as error:
-            raise UserError(f"{error}: read the queries with 2 folds or more, or give one of each weight") from error
+            raise UserError(f"{error}: deal the queries into 2 folds or more, or give one of each weight") from error
         return {fold: (c, float(ap_QC[folds_Q != fold, c].mean())) for fold, c in best.items()}
 
     def _fused(self, one: Evidence, weights: list[fusion.Weights]) -> np.ndarray:

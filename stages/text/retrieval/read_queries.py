@@ -1,4 +1,4 @@
-"""The queries of a test collection, and the fold that each belongs to."""
+"""The queries of a test collection."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline import Artifact, Executor, Rejected, Stage, UserError
+from pipeline import Artifact, Executor, Rejected, Stage
 from pipeline.store import listing_digest
 from stages.text.retrieval import collection_files
 from stages.text.retrieval.collection_files import Record
@@ -23,12 +21,12 @@ from stages.text.retrieval.schemas import QUERIES
 class ReadQueries(Stage):
     """Read queries: SMART (Cranfield's cran.qry), TREC topics (their titles), JSON lines, TSV, MS MARCO's top1000.
 
-    Out  query_id str, text str, fold int32
+    Out  query_id str, text str, fold int32 (null where the file does not name it)
 
     A query without text, or whose id another one has, becomes an error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     writes: ClassVar[pa.Schema] = QUERIES
 
     queries: str
@@ -37,21 +35,10 @@ class ReadQueries(Stage):
     """How the files are written; auto looks at their first lines."""
     numbering: Literal["id", "position"] = "id"
     """What judgements call a query by: its id, or, as Cranfield's do, its place among the queries, from 1."""
-    folds: int = 1
-    """Folds of like size that queries are dealt into where the file names none; those that it names are below this."""
-    seed: int = 0
-    """Seeds which query goes to which fold."""
-
-    def __post_init__(self) -> None:
-        if self.folds < 1:
-            raise UserError("folds must be at least 1")
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         paths = pa.table({"path": [str(path) for path in collection_files.find(self.queries)]})
         executor.map(partial(QueryReader, self), [[paths]], out, schema=QUERIES)
-        most = pc.max(Artifact(out, "").read(["fold"])["fold"]).as_py()
-        if most is not None and most >= self.folds:
-            raise UserError(f"{self.queries} names the fold {most}: give folds {most + 1} or more (it is {self.folds})")
 
     def fingerprint(self) -> str:
         files = collection_files.find(self.queries)
@@ -61,7 +48,7 @@ class ReadQueries(Stage):
 
 
 class QueryReader:
-    """Paths in, queries out. All files are one item: a fold is dealt over all of them."""
+    """Paths in, queries out. All files are one item: an id may be in two of them."""
 
     def __init__(self, stage: ReadQueries) -> None:
         self.stage = stage
@@ -85,7 +72,5 @@ class QueryReader:
                         queries[query_id] = record
                     elif kind != "top1000":
                         rejected.append(Rejected(record.at, f"query {query_id} a second time"))
-        dealt = np.random.default_rng(self.stage.seed).permutation(len(queries)) % self.stage.folds
-        folds = [int(d) if r.fold is None else r.fold for d, r in zip(dealt, queries.values(), strict=True)]
-        table = pa.table([list(queries), [r.text for r in queries.values()], folds], schema=QUERIES)
-        return table, rejected
+        columns = [list(queries), [r.text for r in queries.values()], [r.fold for r in queries.values()]]
+        return pa.table(columns, schema=QUERIES), rejected

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
-from stages.text.retrieval.schemas import PAIRS
+from stages.text.retrieval.schemas import FOLDS, PAIRS, folds_of, texts_of
 from stages.text.retrieval.texts import Texts
 
 QUERIES = 64
@@ -25,8 +25,8 @@ QUERIES = 64
 class SamplePairs(Stage):
     """Pair training queries with relevant documents, and with others that the first stage finds.
 
-    In   run: candidates; qrels: judgements; queries: with the fold of each; documents: doc_id str, text str, and
-         perhaps title or passage (the first is taken)
+    In   run: candidates; qrels: judgements; queries: query_id str, text str; documents: doc_id str, text str, and
+         perhaps title or passage (the first is taken); folds, where one of them is named: query_id str, fold int32
     Out  id str (query and document), query_id str, query str, text str, label int32, split str
 
     Of a query that the run has every relevant document is a pair, found or not, and for each come ``negatives``
@@ -37,7 +37,7 @@ class SamplePairs(Stage):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "run": ("query_id", "doc_id", "rank"),
         "qrels": ("query_id", "doc_id", "grade"),
-        "queries": ("query_id", "text", "fold"),
+        "queries": ("query_id", "text"),
         "documents": ("doc_id", "text"),
     }
     writes: ClassVar[pa.Schema] = PAIRS
@@ -61,12 +61,17 @@ class SamplePairs(Stage):
         if self.dev_fold is not None and self.dev_fold == self.hold_out:
             raise UserError(f"fold {self.dev_fold} cannot be held out and be watched in training")
 
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        named = self.hold_out is not None or self.dev_fold is not None
+        return {**self.reads, "folds": tuple(FOLDS.names)} if named else self.reads
+
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        queries = {r["query_id"]: (r["text"], r["fold"]) for r in inputs["queries"].read().to_pylist()}
+        queries = texts_of(inputs["queries"])
+        folds = folds_of(inputs["folds"]) if "folds" in inputs else {}
         grades: dict[str, dict[str, int]] = {}
         for row in inputs["qrels"].read().to_pylist():
             grades.setdefault(row["query_id"], {})[row["doc_id"]] = row["grade"]
-        make = partial(PairSampler, self, queries, grades, tuple(inputs["documents"].parts))
+        make = partial(PairSampler, self, queries, folds, grades, tuple(inputs["documents"].parts))
         run = inputs["run"].read(["query_id", "doc_id", "rank"])
         executor.map(make, [[part] for part in whole_queries(run)], out, schema=PAIRS)
 
@@ -77,11 +82,12 @@ class PairSampler:
     def __init__(
         self,
         stage: SamplePairs,
-        queries: Mapping[str, tuple[str, int]],
+        queries: Mapping[str, str],
+        folds: Mapping[str, int],
         grades: Mapping[str, Mapping[str, int]],
         documents: tuple[Path, ...],
     ) -> None:
-        self.stage, self.queries, self.grades = stage, queries, grades
+        self.stage, self.queries, self.folds, self.grades = stage, queries, folds, grades
         self.documents = Texts(documents)
 
     def __call__(self, run: pa.Table) -> tuple[pa.Table, list[Rejected]]:
@@ -99,7 +105,7 @@ class PairSampler:
 
     def _chosen(self, query_id: str, found: list[str]) -> Iterator[dict[str, Any]]:
         stage = self.stage
-        text, fold = self.queries.get(query_id, ("", stage.hold_out))
+        text, fold = self.queries.get(query_id), self.folds.get(query_id)
         if not text or (stage.hold_out is not None and fold == stage.hold_out):
             return
         graded = self.grades.get(query_id, {})

@@ -15,7 +15,7 @@ from models.tasks import JudgeRelevance
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from stages.encode import check_positions
 from stages.inference import Inference
-from stages.text.retrieval.schemas import SCORES
+from stages.text.retrieval.schemas import FOLDS, SCORES, folds_of, texts_of
 from stages.text.retrieval.texts import Texts
 
 
@@ -23,8 +23,9 @@ from stages.text.retrieval.texts import Texts
 class ScorePairs(Stage):
     """Score a query's candidates with BERT, whole or sentence by sentence.
 
-    In   model: what Train wrote for JudgeRelevance; run: candidates; queries: query_id str, text str, fold int32;
-         passages: doc_id str, text str, and perhaps title, or passage int32 where documents have several
+    In   model: what Train wrote for JudgeRelevance; run: candidates; queries: query_id str, text str; passages: doc_id
+         str, text str, and perhaps title, or passage int32 where documents have several; folds, where one of them is
+         scored: query_id str, fold int32
     Out  query_id str, doc_id str, passage int32, score float32
 
     Queries and passages are cut into wordpieces once a part, whatever the number of pairs they are in. A document of
@@ -34,7 +35,7 @@ class ScorePairs(Stage):
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "model": (),
         "run": ("query_id", "doc_id", "rank"),
-        "queries": ("query_id", "text", "fold"),
+        "queries": ("query_id", "text"),
         "passages": ("doc_id", "text"),
     }
     writes: ClassVar[pa.Schema] = SCORES
@@ -50,10 +51,14 @@ class ScorePairs(Stage):
         if self.depth < 1:
             raise UserError("depth must be at least 1")
 
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        return self.reads if self.fold is None else {**self.reads, "folds": tuple(FOLDS.names)}
+
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         check_positions(self.task, inputs["model"].path)
-        queries = {r["query_id"]: (r["text"], r["fold"]) for r in inputs["queries"].read().to_pylist()}
-        make = partial(PairScorer, self, inputs["model"].path, queries, tuple(inputs["passages"].parts))
+        queries = texts_of(inputs["queries"])
+        folds = folds_of(inputs["folds"]) if "folds" in inputs else {}
+        make = partial(PairScorer, self, inputs["model"].path, queries, folds, tuple(inputs["passages"].parts))
         executor.map(make, [[p] for p in inputs["run"].parts], out, schema=SCORES, resources=Resources(gpus=1))
 
 
@@ -61,9 +66,14 @@ class PairScorer:
     """Candidates in, the scores of their passages out."""
 
     def __init__(
-        self, stage: ScorePairs, model: Path, queries: Mapping[str, tuple[str, int]], passages: tuple[Path, ...]
+        self,
+        stage: ScorePairs,
+        model: Path,
+        queries: Mapping[str, str],
+        folds: Mapping[str, int],
+        passages: tuple[Path, ...],
     ) -> None:
-        self.stage, self.queries, self.texts = stage, queries, Texts(passages)
+        self.stage, self.queries, self.folds, self.texts = stage, queries, folds, Texts(passages)
         self.inference = Inference(model, stage.task)
 
     def __call__(self, run: pa.Table) -> tuple[pa.Table, list[Rejected]]:
@@ -72,7 +82,7 @@ class PairScorer:
         missing = dict.fromkeys(doc_id for _, doc_id in pairs if doc_id not in texts)
         rejected += [Rejected(doc_id, f"document {doc_id} of the run has no passage to score") for doc_id in missing]
         rows = [(q, d, number, text) for q, d in pairs for number, text in texts.get(d, ())]
-        scores = self.scores([(self.queries[q][0], text) for q, _, _, text in rows])
+        scores = self.scores([(self.queries[q], text) for q, _, _, text in rows])
         columns = [[row[i] for row in rows] for i in range(3)]
         return pa.table([*columns, scores], schema=SCORES), rejected
 
@@ -83,7 +93,7 @@ class PairScorer:
         for query_id, doc_id, rank in zip(*(run[n].to_pylist() for n in ("query_id", "doc_id", "rank")), strict=True):
             if query_id not in self.queries:
                 unknown[query_id] = None
-            elif self.stage.fold in (None, self.queries[query_id][1]) and (rank or 0) <= self.stage.depth:
+            elif self.stage.fold == self.folds.get(query_id) and (rank or 0) <= self.stage.depth:
                 pairs.append((query_id, doc_id))
         return pairs, [Rejected(q, f"query {q} of the run is not among the queries") for q in unknown]
 

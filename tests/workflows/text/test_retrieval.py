@@ -6,17 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models.schedules import share_of_peak
+from models.tasks import ClassifyText, JudgeRelevance
 from pipeline import Artifact, Graph, LocalExecutor, Store, UserError, run
+from pipeline.graph import plan
 from stages.predict import predict_file
 from stages.text.retrieval.rank_documents import RUN_FILE
 from stages.text.retrieval.run_file import write_run_file
 from stages.text.retrieval.sample_pairs import SamplePairs
+from stages.train import Train
 from tests.models.small_encoders import save_encoder
 from tests.stages.text.retrieval.tiny_collection import write_collection
 from workflows.text import rerank, sentence_evidence
+from workflows.text.finetune import spread
 from workflows.text.retrieval import Collection, report
 
 DISHES = ("leek", "onion", "bread", "pasta", "rice", "bean")
@@ -75,6 +81,17 @@ class TestMsMarco:
         shortened(g, steps=4)
         return run(g, Store(folder / "store"), LocalExecutor())
 
+    def test_candidates_without_scores_are_not_fused(self, artifacts: Mapping[str, Artifact], encoder: str) -> None:
+        """Said before anything runs, and not when all is scored."""
+        fields = artifacts["run"].manifest["fields"], artifacts["qrels"].manifest["fields"]
+        top1000 = fields[0]["run_file"]
+        files = {"documents": top1000, "queries": top1000, "run_file": top1000, "qrels": fields[1]["qrels"]}
+        with pytest.raises(UserError, match=r"have no scores of a first stage: give alphas \[0\]"):
+            sentence_evidence.graph(Collection(**files), pairs="pairs.tsv", encoder=encoder)
+        alone = replace(sentence_evidence.RANKING, alphas=(0.0,))
+        g = sentence_evidence.graph(Collection(**files), pairs="pairs.tsv", ranking=alone, encoder=encoder)
+        assert "evaluate-first" not in g
+
     def test_a_triple_with_a_missing_column_is_one_error_row(self, artifacts: Mapping[str, Artifact]) -> None:
         errors = artifacts["pairs"].errors()
         assert errors is not None
@@ -121,7 +138,7 @@ class TestFolds:
         }
 
     def test_a_query_is_ranked_by_the_model_that_was_not_trained_on_it(self, artifacts: Mapping[str, Artifact]) -> None:
-        folds = dict(zip(*artifacts["queries"].read(["query_id", "fold"]).to_pydict().values(), strict=True))
+        folds = dict(zip(*artifacts["folds"].read().to_pydict().values(), strict=True))
         for fold in range(2):
             trained = set(artifacts[f"pairs-{fold}"].read()["query_id"].to_pylist())
             scored = set(artifacts[f"scores-{fold}"].read()["query_id"].to_pylist())
@@ -170,6 +187,72 @@ def test_pairs_of_short_texts_make_one_model_for_all_folds(encoder: str, tmp_pat
     assert "train-0" not in artifacts
 
 
+def test_another_number_of_folds_scores_nothing_again_where_there_is_one_model(encoder: str, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("query\ttext\tlabel\nleek\tcut the leek\t1\n")
+    store, keys = Store(tmp_path / "store"), []
+    for folds in (2, 3):
+        collection = replace(cranfield(tmp_path), folds=folds)
+        g = sentence_evidence.graph(collection, pairs=str(tmp_path / "pairs.tsv"), encoder=encoder)
+        keys.append({name: artifact.key for name, artifact in plan(g, store).items()})
+    assert {name for name, key in keys[0].items() if keys[1][name] != key} == {"folds", "ranking", "evaluate"}
+
+
+def test_seeds_share_all_but_training_and_what_follows_it(
+    encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    g = rerank.graph(cranfield(tmp_path), preset="collection", encoder=encoder, seeds=2)
+    assert g["scores-1-0"].inputs["model"] == "train-1-0"
+    assert g["train-1-0"].inputs == {"model": "encoder", "examples": "examples-1"}
+    assert {n: g["ranking-1"].inputs[n] for n in ("scores_0", "scores_1")} == {
+        "scores_0": "scores-0-1",
+        "scores_1": "scores-1-1",
+    }
+    assert [g[f"train-{fold}-{seed}"].stage.seed for seed in (0, 1) for fold in (0, 1)] == [0, 0, 1, 1]  # type: ignore[attr-defined]
+    artifacts = run(shortened(g, steps=1), Store(tmp_path / "store"), LocalExecutor())
+    capsys.readouterr()
+    report(artifacts)
+    printed = capsys.readouterr().err
+    assert "mean ± standard deviation of 2 seeds" in printed
+    found = [artifacts[f"evaluate-{seed}"].manifest["metrics"]["AP@1000"] for seed in (0, 1)]
+    assert f"{artifacts['evaluate-first'].manifest['metrics']['AP@1000']:.4f}  {spread(found)}" in printed
+    with pytest.raises(UserError, match="seeds must be at least 1"):
+        rerank.graph(cranfield(tmp_path), encoder=encoder, seeds=0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "batch", "peak", "steps", "warmup"),
+    [("readme", 128, 3e-6, 100_000, 10_000), ("script", 32, 1e-6, 400_000, 40_000)],
+)
+def test_the_two_presets_of_re_ranking(preset: Any, batch: int, peak: float, steps: int, warmup: int) -> None:
+    """README and defaults of nyu-dl/dl4marco-bert: up to the peak over a tenth of the steps, then down to 0."""
+    train = rerank.PRESETS[preset]
+    assert (train.global_batch_size, train.steps, train.optimizer) == (batch, steps, "bert_adam")
+    rates = [
+        train.learning_rate * share_of_peak(train.schedule, step - 1, steps, train.warmup)
+        for step in (warmup // 2, warmup, (steps + warmup) // 2)
+    ]
+    assert rates == pytest.approx([peak / 2, peak, peak / 2], rel=1e-3)
+
+
+def test_what_is_changed_of_a_preset_holds_in_training_and_scoring(encoder: str, tmp_path: Path) -> None:
+    task = JudgeRelevance(max_tokens=128)
+    g = rerank.graph(cranfield(tmp_path), triples="t.tsv", epochs=1.5, task=task, encoder=encoder)
+    assert g["train"].stage == replace(rerank.PRESETS["readme"], task=task, steps=None, epochs=1.5)
+    assert [g[name].stage.task for name in ("examples", "scores")] == [task, task]  # type: ignore[attr-defined]
+
+
+def test_the_scores_are_of_the_task_that_was_trained(encoder: str, tmp_path: Path) -> None:
+    task = JudgeRelevance(score="log_probability", max_tokens=64)
+    g = sentence_evidence.graph(
+        cranfield(tmp_path), pairs="pairs.tsv", train=Train(task=task, steps=1), encoder=encoder
+    )
+    assert [g[name].stage.task for name in ("examples", "train", "scores")] == [task] * 3  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="the task ClassifyText does not score texts by a query"):
+        sentence_evidence.graph(
+            cranfield(tmp_path), pairs="pairs.tsv", train=Train(task=ClassifyText()), encoder=encoder
+        )
+
+
 def test_questions_as_pairs(encoder: str, tmp_path: Path) -> None:
     g = sentence_evidence.graph(cranfield(tmp_path), pairs="train.json", encoder=encoder)
     assert g["pairs"].inputs == {"questions": "questions"}
@@ -182,7 +265,7 @@ class TestWatched:
         g = sentence_evidence.graph(collection, encoder=encoder, watch_fold=True)
         names = ["pairs-0", "pairs-1", "pairs-2", "train-2"]
         artifacts = run(shortened(g, steps=2), Store(tmp_path / "store"), LocalExecutor(), only=names)
-        folds = dict(zip(*artifacts["queries"].read(["query_id", "fold"]).to_pydict().values(), strict=True))
+        folds = dict(zip(*artifacts["folds"].read().to_pydict().values(), strict=True))
         for fold in range(3):
             rows = artifacts[f"pairs-{fold}"].read().to_pylist()
             assert {folds[r["query_id"]] for r in rows if r["split"] == "dev"} <= {(fold + 1) % 3}
@@ -196,6 +279,14 @@ class TestWatched:
         assert (g["questions"].stage.dev, g["train"].stage.select_by) == ("dev.json", "AP")  # type: ignore[attr-defined]
         g = sentence_evidence.graph(cranfield(tmp_path), pairs="train.tsv", dev="dev.tsv", encoder=encoder)
         assert g["pairs"].stage.dev == "dev.tsv"  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("given", [{"triples": "t.tsv", "dev": "dev.tsv"}, {"watch_fold": True}])
+    def test_re_ranking_keeps_the_best_by_reciprocal_rank(self, encoder: str, tmp_path: Path, given: Any) -> None:
+        g = rerank.graph(replace(cranfield(tmp_path), folds=3), encoder=encoder, **given)
+        trained = [node.stage.select_by for name, node in g.items() if name.startswith("train")]  # type: ignore[attr-defined]
+        assert set(trained) == {"MRR@10"}
+        unwatched = rerank.graph(cranfield(tmp_path), triples="t.tsv", encoder=encoder)
+        assert unwatched["train"].stage.select_by is None  # type: ignore[attr-defined]
 
     def test_what_cannot_be_watched_is_refused(self, encoder: str, tmp_path: Path) -> None:
         collection = cranfield(tmp_path)
@@ -211,3 +302,5 @@ class TestWatched:
 def test_folds_without_others_are_refused(encoder: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give training pairs, or 2 folds or more"):
         rerank.graph(replace(cranfield(tmp_path), folds=1), encoder=encoder)
+    with pytest.raises(UserError, match="weights are chosen on the other folds: give 2 folds or more"):
+        sentence_evidence.graph(replace(cranfield(tmp_path), folds=1), pairs="pairs.tsv", encoder=encoder)

@@ -13,6 +13,7 @@ from models.tasks import JudgeRelevance
 from pipeline import Artifact, LocalExecutor, Stage
 from pipeline.graph import make
 from stages.text.read_squad import ReadSquad
+from stages.text.retrieval.deal_folds import DealFolds
 from stages.text.retrieval.evaluate_run import EvaluateRun
 from stages.text.retrieval.index_documents import IndexDocuments
 from stages.text.retrieval.pair_questions import PairQuestions
@@ -33,11 +34,12 @@ from tests.stages.text.retrieval.tiny_collection import write_collection
 
 
 def collection_of(folder: Path, *nodes: str) -> Inputs:
-    """Finished artifacts of the tiny test collection: documents, queries, qrels, index and run, as far as named."""
+    """Finished artifacts of the tiny test collection: documents, queries, folds, qrels, index and run, where named."""
     write_collection(folder / "files")
     stages: dict[str, tuple[Stage, tuple[str, ...]]] = {
         "documents": (ReadDocuments(documents=str(folder / "files/cran.all")), ()),
-        "queries": (ReadQueries(queries=str(folder / "files/cran.qry"), numbering="position", folds=2), ()),
+        "queries": (ReadQueries(queries=str(folder / "files/cran.qry"), numbering="position"), ()),
+        "folds": (DealFolds(folds=2), ("queries",)),
         "qrels": (ReadQrels(qrels=str(folder / "files/cranqrel"), scale="cleverdon"), ("queries",)),
         "index": (IndexDocuments(), ("documents",)),
         "run": (Retrieve(queries_per_part=2), ("queries", "index")),
@@ -87,7 +89,7 @@ def score_pairs(folder: Path) -> tuple[Stage, Inputs]:
 
 
 def rank_documents(folder: Path) -> tuple[Stage, Inputs]:
-    inputs = collection_of(folder, "queries", "qrels", "run")
+    inputs = collection_of(folder, "folds", "qrels", "run")
     run = inputs["run"].read()
     scores = pa.table(
         [run["query_id"], run["doc_id"], [0] * run.num_rows, np.cos(np.arange(run.num_rows))], schema=SCORES
@@ -100,10 +102,11 @@ RETRIEVAL = [
     Case(
         "read queries",
         lambda folder: (
-            ReadQueries(queries=str(write_collection(folder) / "cran.qry"), numbering="position", folds=2),
+            ReadQueries(queries=str(write_collection(folder) / "cran.qry"), numbering="position"),
             {},
         ),
     ),
+    Case("deal folds", lambda folder: (DealFolds(folds=2), collection_of(folder, "queries"))),
     Case("read qrels", lambda folder: (ReadQrels(qrels=str(write_collection(folder) / "cranqrel")), {})),
     Case("read run", read_run),
     Case("read pairs", read_pairs),
@@ -124,7 +127,7 @@ RETRIEVAL = [
         "sample pairs",
         lambda folder: (
             SamplePairs(negatives=1, hold_out=1),
-            collection_of(folder, "run", "qrels", "queries", "documents"),
+            collection_of(folder, "run", "qrels", "queries", "folds", "documents"),
         ),
     ),
     Case("score pairs", score_pairs, tolerance=5e-2, trains=True),

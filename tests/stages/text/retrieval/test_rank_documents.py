@@ -10,7 +10,7 @@ from pipeline.graph import make
 from stages.text.retrieval.evaluate_run import EvaluateRun
 from stages.text.retrieval.rank_documents import RUN_FILE, RankDocuments
 from stages.text.retrieval.read_run import ReadRun
-from stages.text.retrieval.schemas import QRELS, QUERIES, RUN, SCORES
+from stages.text.retrieval.schemas import FOLDS, QRELS, RUN, SCORES
 from tests.case import artifact as written
 
 FIRST = {"a": 3.0, "b": 2.0, "c": 1.0, "z": 0.5}
@@ -25,7 +25,7 @@ def world(folder: Path, scored: bool = True) -> dict[str, Artifact]:
     qrels = [("1", "b", 1), ("1", "c", 1), ("2", "b", 1)]
     return {
         "run": written(folder / "run", pa.table(list(zip(*run, strict=True)), schema=RUN)),
-        "queries": written(folder / "queries", pa.table([["1", "2"], ["x", "y"], [0, 1]], schema=QUERIES)),
+        "folds": written(folder / "folds", pa.table([["1", "2"], [0, 1]], schema=FOLDS)),
         "qrels": written(folder / "qrels", pa.table(list(zip(*qrels, strict=True)), schema=QRELS)),
         **{
             f"scores_{k}": written(
@@ -106,14 +106,14 @@ def test_candidates_without_scores_cannot_be_fused(tmp_path: Path) -> None:
 
 def test_one_fold_cannot_be_tuned(tmp_path: Path) -> None:
     inputs = world(tmp_path)
-    inputs["queries"] = written(tmp_path / "one", pa.table([["1", "2"], ["x", "y"], [0, 0]], schema=QUERIES))
-    with pytest.raises(UserError, match="read the queries with 2 folds or more"):
+    inputs["folds"] = written(tmp_path / "one", pa.table([["1", "2"], [0, 0]], schema=FOLDS))
+    with pytest.raises(UserError, match="deal the queries into 2 folds or more"):
         ranked(tmp_path, RankDocuments(models=2), inputs)
 
 
 def test_inputs_follow_the_number_of_models(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs the input 'scores_1'"):
-        RankDocuments(models=2).check_inputs({"run": "", "queries": "", "scores_0": ""})
+        RankDocuments(models=2).check_inputs({"run": "", "folds": "", "scores_0": ""})
 
 
 @pytest.mark.parametrize("fields", [{"sentences": 4}, {"alphas": ()}, {"alphas": (2.0,)}, {"models": 0}])

@@ -8,7 +8,7 @@ import pytest
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text.retrieval.sample_pairs import SamplePairs
-from stages.text.retrieval.schemas import DOCUMENTS, QRELS, QUERIES, RUN
+from stages.text.retrieval.schemas import DOCUMENTS, FOLDS, QRELS, QUERIES, RUN
 from tests.case import artifact as written
 
 DOCS = [f"d{i}" for i in range(10)]
@@ -22,11 +22,13 @@ def sample(folder: Path, **fields: int) -> Artifact:
     inputs = {
         "run": written(folder / "run", pa.table(list(zip(*runs, strict=True)), schema=RUN), parts=2),
         "qrels": written(folder / "qrels", pa.table(list(zip(*qrels, strict=True)), schema=QRELS), parts=1),
-        "queries": written(folder / "queries", pa.table([list("012"), ["q0", "q1", "q2"], [0, 1, 2]], schema=QUERIES)),
+        "queries": written(folder / "queries", pa.table([list("012"), ["q0", "q1", "q2"], [None] * 3], schema=QUERIES)),
         "documents": written(
             folder / "documents", pa.table([DOCS, ["t"] * 10, [f"text {d}" for d in DOCS]], schema=DOCUMENTS)
         ),
     }
+    if fields.keys() & {"hold_out", "dev_fold"}:
+        inputs["folds"] = written(folder / "folds", pa.table([list("012"), [0, 1, 2]], schema=FOLDS))
     out = Artifact(folder / f"out{sorted(fields.items())}", "pairs")
     make(SamplePairs(**fields), inputs, out, LocalExecutor())
     return out
@@ -64,6 +66,14 @@ def test_the_draw_is_seeded_and_does_not_depend_on_other_queries(tmp_path: Path)
 
     assert negatives() == negatives(hold_out=0)
     assert negatives() != negatives(seed=1)
+
+
+def test_folds_are_read_only_where_one_is_named() -> None:
+    inputs = dict.fromkeys(("run", "qrels", "queries", "documents"), "")
+    SamplePairs().check_inputs(inputs)
+    for fields in ({"hold_out": 0}, {"dev_fold": 0}):
+        with pytest.raises(UserError, match="needs the input 'folds'"):
+            SamplePairs(**fields).check_inputs(inputs)
 
 
 def test_a_fold_is_not_held_out_and_watched(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from models.tasks import JudgeRelevance
 from pipeline import Artifact, LocalExecutor
 from pipeline.graph import make
 from stages.inference import Inference
-from stages.text.retrieval.schemas import DOCUMENTS, QUERIES, RUN
+from stages.text.retrieval.schemas import DOCUMENTS, FOLDS, QUERIES, RUN
 from stages.text.retrieval.score_pairs import ScorePairs
 from stages.text.retrieval.split_sentences import SENTENCES
 from tests.case import artifact as written
@@ -36,13 +36,15 @@ def world(folder: Path) -> dict[str, Artifact]:
     return {
         "model": model(folder),
         "run": written(folder / "run", pa.table(list(zip(*run, strict=True)), schema=RUN)),
-        "queries": written(folder / "queries", pa.table([["1", "2"], ["stir it", "cut"], [0, 1]], schema=QUERIES)),
+        "queries": written(folder / "queries", pa.table([["1", "2"], ["stir it", "cut"], [None] * 2], schema=QUERIES)),
         "passages": written(folder / "passages", documents, suffix=".arrow"),
     }
 
 
 def scores(folder: Path, inputs: dict[str, Artifact], **fields: object) -> tuple[dict[tuple, float], Artifact]:
     out = Artifact(folder / f"out{sorted(fields.items())}", "scores")
+    if "fold" in fields:
+        inputs = {**inputs, "folds": written(folder / "folds", pa.table([["1", "2"], [0, 1]], schema=FOLDS))}
     make(ScorePairs(task=TASK, **fields), inputs, out, LocalExecutor(max_error_rate=1))  # type: ignore[arg-type]
     return {(r["query_id"], r["doc_id"], r["passage"]): r["score"] for r in out.read().to_pylist()}, out
 
