@@ -34,7 +34,8 @@ class Encode(Stage):
     Out  the task's example_schema, as Arrow files that training maps into memory; task.json, the task with what it
          learned of the rows whose split is "train" (labels, tags)
 
-    The first five examples are shown with tokens and ids. A row the task refuses is an error row.
+    The first five examples are shown with tokens and ids. A row the task refuses is an error row, which says the row's
+    ``source`` where the table has that column.
     """
 
     version: ClassVar[str] = "4"
@@ -119,8 +120,8 @@ class Encoder:
             try:
                 examples += self.task.encode(row, self.tokenizer)
             except Exception as error:
-                first = row.get(self.task.columns[0])
-                rejected.append(Rejected(f"{first}, row {position} of its part", refusal(error)))
+                place = row.get("source") or f"row {position} of its part"
+                rejected.append(Rejected(f"{row.get(self.task.columns[0])}, {place}", refusal(error)))
         return pa.Table.from_pylist(examples, self.task.example_schema), rejected
 
 

@@ -22,17 +22,20 @@ class ReadSquad(Stage):
     """Read questions about paragraphs, with their answers, from files in SQuAD's format (Rajpurkar et al. 2016, 2018).
 
     Out  id str, title str, question str, context str (the paragraph), answers list of text str and start int32 (its
-         offset in the context, characters), split str ("train" | "dev" | "test"). No answers are an empty list where
-         the file says is_impossible (version 2), and null where it does not say (a test file without labels).
+         offset in the context, characters), split str ("train" | "dev" | "test"), source str (file and place in it). No
+         answers are an empty list where the file says is_impossible (version 2), and null where it does not say (a
+         test file without labels).
 
     An answer that is not at its offset, an empty text or a training question without answers makes an error row.
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             *((name, pa.string()) for name in ("id", "title", "question", "context")),
             ("answers", pa.list_(pa.struct([("text", pa.string()), ("start", pa.int32())]))),
             ("split", pa.string()),
+            ("source", pa.string()),
         ]
     )
 
@@ -101,10 +104,10 @@ class SquadReader:
             if block["path"] != self._path:
                 self._path, self._articles = block["path"], articles_of(Path(block["path"]))
             for where, question in questions_of(self._articles[block["article"]]):
+                place = f"{Path(block['path']).name}: data[{block['article']}]{where}"
                 try:
-                    rows.append(checked(question, block["split"]))
+                    rows.append({**checked(question, block["split"]), "source": place})
                 except ValueError as error:
-                    place = f"{Path(block['path']).name}: data[{block['article']}]{where}"
                     rejected.append(Rejected(place, str(error)))
         return pa.Table.from_pylist(rows, ReadSquad.writes), rejected
 

@@ -85,6 +85,12 @@ def test_a_row_of_other_values_leaves_its_neighbours_their_context(model: Artifa
     assert [error.item for error in rejected] == ["the, row 1 of its part"]
 
 
+def test_an_error_row_says_where_its_row_is_from_if_the_table_does(model: Artifact) -> None:
+    rows = [{"id": "1", "text": "", "label": "a", "split": "train", "source": "train.json: data[0]"}]
+    _, rejected = Encoder(ClassifyText(labels=("a",)), model.path)(pa.Table.from_pylist(rows))
+    assert [error.item for error in rejected] == ["1, train.json: data[0]"]
+
+
 def test_missing_columns_are_said_before_any_work() -> None:
     table = pa.table({"video_id": ["a"], "text": ["stir"]})
     with pytest.raises(UserError, match="Encode reads tokens, split from its input 'rows', but x has video_id, text"):

@@ -43,6 +43,7 @@ def test_questions_with_their_answers(tmp_path: Path) -> None:
     assert rows[0] == {
         **{"id": "one", "title": "Coffee", "question": "When?", "context": CONTEXT, "split": "train"},
         "answers": [{"text": "café", "start": 12}],
+        "source": "train.json: data[0].paragraphs[0].qas[0]",
     }
     assert rows[1]["answers"] == []
     assert [a["text"] for a in rows[2]["answers"]] == ["1895", "In 1895"]
