@@ -89,8 +89,10 @@ class ExtractiveSummary(Task):
     """Positions from one window to the next; those they share are the context of both."""
     faithful: bool = False
     """As nlpyang/BertSum does: of a document one window and at most 100 sentences are read, the rest is cut off, also
-    within a sentence; documents of fewer than three sentences are refused; a summary's sentences come in the order of
-    their scores and not of the document; words to block by are what stands between blanks."""
+    within a sentence; documents of fewer than three sentences are refused; the oracle chooses among all sentences, also
+    those that are not read, whose labels are lost; the lead is the first sentences of those that are read; a summary's
+    sentences come in the order of their scores and not of the document; words to block by are what stands between
+    blanks."""
 
     def __post_init__(self) -> None:
         if min(self.sentences, self.oracle_sentences, self.shortest, self.longest, self.stride) < 1:
@@ -110,8 +112,8 @@ class ExtractiveSummary(Task):
             raise ValueError(f"none of its {len(texts)} sentences has {self.shortest} words or more")
         if self.faithful and len(kept) < REFERENCE_FEWEST:
             raise ValueError(f"{len(kept)} sentences of {self.shortest} words or more; the reference needs three")
-        order = greedy_oracle([texts[i] for i in kept], summary, self.oracle_sentences)
-        best = sorted(kept[i] for i in order[: self.sentences])
+        eligible = range(len(texts)) if self.faithful else kept
+        order = [eligible[i] for i in greedy_oracle([texts[i] for i in eligible], summary, self.oracle_sentences)]
         ids, windows, starts = self._lay_out([texts[i] for i in kept], tokenizer)
         kept = kept[: len(starts)]
         example = {
@@ -120,7 +122,7 @@ class ExtractiveSummary(Task):
             "windows": windows,
             "starts": starts,
             "kept": kept,
-            "labels": [int(i in order) for i in range(len(kept))],
+            "labels": [int(i in order) for i in kept],
             "sentences": texts,
             "summary": summary,
             "lead": [],
@@ -129,7 +131,9 @@ class ExtractiveSummary(Task):
             "split": split,
         }
         if summary and split in ("dev", "test"):
-            for name, chosen in (("lead", kept[: self.sentences]), ("oracle", best)):
+            lead = kept if self.faithful else range(len(texts))
+            oracle = sorted([i for i in order if i in kept][: self.sentences])
+            for name, chosen in (("lead", lead[: self.sentences]), ("oracle", oracle)):
                 example[name] = list(rouge([texts[i] for i in chosen], summary).values())
         return [example]
 

@@ -6,7 +6,9 @@ Cost     the paper: 50,000 steps of some 36 of CNN/DailyMail's 287,000 articles,
 Expect   there, ROUGE-1/2/L 43.25/20.24/39.63 with the Transformer between sentences, 43.23/20.22/39.60 with the linear
          layer, 43.22/20.17/39.59 with the LSTM; lead-3 40.42/17.62/36.67. Others' runs are up to 0.25 below
 
-The paper averages the scores of the three checkpoints that are best on dev; here the best one is taken.
+The paper averages the scores of the three checkpoints that are best on dev; here the best one is taken. Its loss is the
+sum over a batch's sentences, and no gradient is clipped; here it is their mean, clipped at the norm of 1. Adam's steps
+do not depend on the factor, but with a sum a batch of more sentences weighs more.
 
 A set too small to keep a part of it aside is tested in folds: ``--articles article/ --summaries summary/ --folds 5``.
 """

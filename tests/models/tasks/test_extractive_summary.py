@@ -10,6 +10,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.encoder import TaskModel
+from models.scoring.rouge import rouge
 from models.tasks import ExtractiveSummary
 from models.vocabulary import Vocabulary
 from tests.models.small_encoders import save_encoder
@@ -63,6 +64,22 @@ def test_the_reference_cuts_within_a_sentence(tokenizer: PreTrainedTokenizerBase
         task.encode({**ROW, "sentences": TEXTS[:3]}, tokenizer)
 
 
+def test_the_reference_s_oracle_also_chooses_sentences_that_are_not_read(tokenizer: PreTrainedTokenizerBase) -> None:
+    """The best sentence is too short to be read. The reference chooses it alone, and no label is left; else the oracle
+    chooses among those that are read. The lead is the document's, the reference's of what is read."""
+    sentences = ["stir the cafe now", "cafe soup", "the cafe the stir", "cut the stir now"]
+    row = {"id": "d", "sentences": sentences, "summary": ["cafe soup", "now"], "split": "test"}
+    ours, theirs = (
+        encoded(ExtractiveSummary(shortest=4, sentences=2, faithful=faithful), row, tokenizer)
+        for faithful in (False, True)
+    )
+    assert ours["kept"] == theirs["kept"] == [0, 2, 3]
+    assert (ours["labels"], theirs["labels"]) == ([1, 0, 0], [0, 0, 0])
+    assert ours["oracle"][0] > theirs["oracle"][0] == 0
+    for example, lead in ((ours, sentences[:2]), (theirs, [sentences[0], sentences[2]])):
+        assert example["lead"] == pytest.approx(list(rouge(lead, row["summary"]).values()))
+
+
 def test_windows_are_rows_and_segments_alternate(tokenizer: PreTrainedTokenizerBase) -> None:
     task = ExtractiveSummary(shortest=2, max_tokens=14, stride=6)
     documents = [encoded(task, {**ROW, "sentences": TEXTS[:n]}, tokenizer) for n in (2, 5)]
@@ -101,7 +118,7 @@ def test_a_trigram_in_common_blocks() -> None:
 
 
 def test_the_lead_and_the_oracle_are_measured_beside_it(directory: Path) -> None:
-    """The lead "stir the soup now / cut the soup now" has 8 words, 4 of them the summary's 4: F = 2·½·1/1½."""
+    """The lead "stir the soup now / a b" has 6 words, 3 of them among the summary's 4: F = 2·½·¾/1¼."""
     model = TaskModel.start(directory, SMALL, seed=0).eval()
     tokenizer = AutoTokenizer.from_pretrained(str(directory))
     example = encoded(SMALL, {**ROW, "split": "test"}, tokenizer)
@@ -109,7 +126,7 @@ def test_the_lead_and_the_oracle_are_measured_beside_it(directory: Path) -> None
         [{k: np.asarray(v) if k == "lead" else v for k, v in example.items()}], Vocabulary.of(tokenizer)
     )
     (row,) = SMALL.evaluate(model.head, model(batch), batch, Vocabulary.of(tokenizer))
-    assert row["lead_rouge1"] == pytest.approx(2 / 3)
+    assert row["lead_rouge1"] == pytest.approx(0.6)
     assert row["oracle_rouge1"] == 1
     figures = SMALL.metrics([row, {**row, "oracle_rouge1": 0.0}])
     assert figures["oracle_rouge1"] == 0.5
