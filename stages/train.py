@@ -46,6 +46,10 @@ class Train(Stage):
     """Optimiser steps, instead of epochs."""
     global_batch_size: int = 128
     """Examples an optimiser step, over all workers and micro-batches."""
+    group_by_length: bool = False
+    """Make each batch of examples of about one length, sorted in pools of 50 batches that are drawn. A GPU computes
+    padding too, and such batches have next to none; on a CPU BERT and ELECTRA skip it anyway, and a batch of any
+    lengths tells more of the whole."""
     learning_rate: float = 1e-4
     """Highest learning rate, reached at the end of the warm-up."""
     schedule: Schedule = "linear"

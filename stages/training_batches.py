@@ -66,17 +66,19 @@ class TrainingBatches:
         batch_size: int,
         micro_batch_tokens: int,
         seed: int,
+        group_by_length: bool = False,
         group: str | None = None,
     ) -> None:
-        self.task, self.vocabulary, self.ranks, self.out = task, vocabulary, ranks, out
+        self.task, self.vocabulary, self.ranks = task, vocabulary, ranks
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
-        self.examples = open_examples(parts)
+        self.examples = MappedExamples((own_examples(read_part(part), task, group) for part in parts), out)
         self._ratios, self._only = task.groups(), group
         groups = self._groups_of("train")
         filled = [(g, r) for g, r in zip(groups, self._ratios.values() or (1.0,), strict=True) if len(g)]
         if not filled:
             raise UserError("the examples have no row whose split is 'train'")
-        self.order = ExampleOrder([g for g, _ in filled], [r for _, r in filled], batch_size, seed)
+        lengths = self.examples.lengths if group_by_length else None
+        self.order = ExampleOrder([g for g, _ in filled], [r for _, r in filled], batch_size, seed, lengths)
 
     def dev(self, limit: int | None = None) -> np.ndarray:
         """Positions of the dev split; of each group about ``limit``, evenly spaced, all or none of what is judged

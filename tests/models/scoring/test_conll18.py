@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from models.scoring.conll18 import conll18
@@ -39,6 +41,16 @@ def test_two_roots_are_refused_unless_they_are_let_pass() -> None:
     with pytest.raises(ValueError, match="multiple roots"):
         conll18([(GOLD, system)])
     assert conll18([(GOLD, system)], several_roots=True)["UAS"] == 0.75
+
+
+def test_a_long_chain_of_words_is_measured() -> None:
+    """Each word hangs from the next one; Python allows 1,000 calls within one another."""
+    n = 5_000
+    heads = [*range(2, n + 1), 0]
+    chain = "\n".join(f"{i}\tw\tw\tX\t_\t_\t{h}\t{'dep' if h else 'root'}\t_\t_" for i, h in enumerate(heads, 1))
+    before = sys.getrecursionlimit()
+    assert conll18([(GOLD, GOLD), (chain, chain)])["LAS"] == 1
+    assert sys.getrecursionlimit() == before
 
 
 def test_no_sentences_have_no_figures() -> None:
