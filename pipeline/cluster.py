@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -22,7 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.errors import StageFailed, UserError
 from pipeline.executor import Executor, Mapper, MapReport, Resources
 from pipeline.parts import Part, map_part, portable
-from pipeline.process import set_threads
+from pipeline.process import cores, set_threads
 from pipeline.workers import WorkerDied, WorkerPool, run_map
 
 PEER_S = 5.0
@@ -41,7 +42,7 @@ class RayExecutor(Executor):
     workers: int | None = None
     """Actors for map stages; None for as many as the cluster's cores or GPUs hold."""
     train_workers: int = 1
-    """Workers a training loop is spread over; each takes a GPU where there are any, else its share of the cores."""
+    """Workers a training loop is spread over; each takes a GPU where there are any, and its share of the cores."""
     max_error_rate: float = 0.5
     """Share of a stage's items that may fail before the stage does."""
     item_timeout_s: float | None = None
@@ -57,6 +58,7 @@ class RayExecutor(Executor):
             raise UserError(f"workers must be 1 or more on Ray, not {self.workers}")
         if self.train_workers < 1:
             raise UserError(f"train_workers must be 1 or more, not {self.train_workers}")
+        _give_driver_its_cores()
 
     def map(
         self,
@@ -139,8 +141,7 @@ class RayExecutor(Executor):
 
     def _workers_with(self, resources: Resources) -> WorkerPool:
         self._connect()
-        nodes, gpus = _nodes(resources)
-        each = Resources(min(resources.cpus, int(max(n["CPU"] for n in nodes))), gpus)
+        nodes, each = _nodes(resources)
         if self._pool is None or self._pool[0] != each:
             self._close_pool()
 
@@ -152,10 +153,10 @@ class RayExecutor(Executor):
 
     def _rank(self, resources: Resources) -> Resources:
         """What a training worker gets; without GPUs, the most cores of which the nodes hold enough workers."""
-        nodes, gpus = _nodes(resources)
-        for cpus in [resources.cpus] if gpus else range(int(max(n["CPU"] for n in nodes)), 0, -1):
-            if _places(nodes, Resources(cpus, gpus)) >= self.train_workers:
-                return Resources(cpus, gpus)
+        nodes, each = _nodes(resources)
+        for cpus in [each.cpus] if each.gpus else range(int(max(n["CPU"] for n in nodes)), 0, -1):
+            if _places(nodes, Resources(cpus, each.gpus)) >= self.train_workers:
+                return Resources(cpus, each.gpus)
         raise UserError(f"the Ray cluster does not hold {self.train_workers} training workers with {resources}")
 
     def _close_pool(self) -> None:
@@ -235,14 +236,27 @@ def _raised_by(rank: int, failure: Exception) -> Exception:
     return died
 
 
-def _nodes(resources: Resources) -> tuple[list[dict[str, float]], float]:
-    """What the nodes that can hold a worker have, and the GPUs it gets: none where no node has as many as it asks."""
+def _give_driver_its_cores() -> None:
+    """Undo the one thread that the driver of a job inherits. Ray limits the process that starts it, which holds no
+    core; but what stages do in the driver they do while the actors wait. ``OMP_NUM_THREADS`` of the job's own stays."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "null"))
+    chosen = (job["runtime_env"].get("env_vars") or {}) if job else os.environ
+    if os.environ.get("OMP_NUM_THREADS") == "1" and "OMP_NUM_THREADS" not in chosen:
+        set_threads(cores())
+
+
+def _nodes(resources: Resources) -> tuple[list[dict[str, float]], Resources]:
+    """What the nodes that can hold a worker have, and what it gets: no GPU where no node has as many as it asks, with
+    one its share of the node's cores, and never more cores than a node has."""
     up = [n["Resources"] for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
     nodes = [{"GPU": 0.0, **n} for n in up if n.get("CPU", 0) >= 1]
     if not nodes:
         raise UserError("the Ray cluster has no node with cores")
-    with_gpus = [n for n in nodes if n["GPU"] >= resources.gpus]
-    return (with_gpus, resources.gpus) if with_gpus else (nodes, 0)
+    with_gpus = [n for n in nodes if n["GPU"] >= resources.gpus] if resources.gpus else []
+    share = min((int(n["CPU"] * resources.gpus / n["GPU"]) for n in with_gpus), default=1)
+    nodes = with_gpus or nodes
+    cpus = min(max(resources.cpus, share), int(max(n["CPU"] for n in nodes)))
+    return nodes, Resources(cpus, resources.gpus if with_gpus else 0)
 
 
 def _places(nodes: Sequence[Mapping[str, float]], each: Resources) -> int:

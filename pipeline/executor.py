@@ -21,7 +21,9 @@ UNGUARDED = 'a script needs `if __name__ == "__main__":` around what it runs'
 class Resources:
     """What one worker needs: ``cpus`` cores, and ``gpus`` devices where there are any.
 
-    A worker's libraries are limited to its cores; ``torch.get_num_threads()`` tells a mapper how many it has.
+    Workers share out all cores: on this machine each has the same number, on Ray one with a GPU has that GPU's share of
+    its node's, for what it reads to keep up with the GPU. A worker's libraries are limited to its cores;
+    ``torch.get_num_threads()`` tells a mapper how many it has.
     """
 
     cpus: int = 1

@@ -60,7 +60,7 @@ def ray_head() -> Iterator[tuple[str, dict[str, str]]]:
     """A cluster started by hand, with dashboard and job server: its address, and the environment of its clients."""
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # a socket's path must be short
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": uuid.uuid4().hex,

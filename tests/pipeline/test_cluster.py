@@ -33,6 +33,21 @@ class CountThreads:
         return pa.table({"group": [str(os.getpid())], "x": [float(max(counts))]})
 
 
+GPUS = """
+import sys
+from pathlib import Path
+import pyarrow as pa, ray
+from pipeline import RayExecutor, Resources
+from tests.pipeline.test_cluster import CountThreads
+from tests.pipeline.toys import NUMBERS
+
+ray.init("local", num_cpus=5, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+parts = [[pa.table({"group": [str(i)]})] for i in range(6)]
+with RayExecutor() as executor:
+    executor.map(CountThreads, parts, Path(sys.argv[1]), schema=NUMBERS, by="group", resources=Resources(gpus=1))
+"""
+
+
 class TestMap:
     def threads(
         self, executor: RayExecutor, out: Path, resources: Resources = Resources(), n_parts: int = 1
@@ -48,6 +63,17 @@ class TestMap:
             rows = self.threads(executor, tmp_path, Resources(cpus=cpus, gpus=1), n_parts=6)
         assert len({row["group"] for row in rows}) == actors
         assert {row["x"] for row in rows} == {min(cpus, 2)}
+
+    def test_a_gpu_comes_with_its_share_of_the_cores(self, tmp_path: Path) -> None:
+        """In a process of its own, on a node that says it has two GPUs and five cores."""
+        (tmp_path / "gpus.py").write_text(GPUS)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(tmp_path / "gpus.py"), str(tmp_path / "out")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 0, done.stderr
+        rows = [row for p in sorted((tmp_path / "out").glob("part-*")) for row in read_part(p).to_pylist()]
+        assert len({row["group"] for row in rows}) == 2
+        assert {row["x"] for row in rows} == {2}
 
     def test_actors_make_room_for_others(self, ray_cluster: None, tmp_path: Path) -> None:
         """Idle actors hold cores: a map that needs others, training and another executor must not wait for them."""
@@ -118,6 +144,39 @@ table = pa.table({"a": [1, 2]})
 with RayExecutor(workers=1, address=sys.argv[2]) as executor:
     executor.map(Keep, [[table]], Path(sys.argv[1]), schema=table.schema)
 """
+
+
+DRIVER = """
+import os, sys, torch
+from pipeline import RayExecutor
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, range(os.cpu_count()))  # tests may hold one core only
+from pipeline.process import cores
+RayExecutor()
+print("threads", torch.get_num_threads(), "of", cores())
+"""
+
+
+class TestJob:
+    """What `ray job submit` starts a driver from holds no core, and Ray limits its threads to one."""
+
+    def threads(self, ray_head: tuple[str, dict[str, str]], folder: Path, *options: str) -> list[str]:
+        address, environment = ray_head
+        (folder / "driver.py").write_text(DRIVER)
+        job = ["env", f"PYTHONPATH={ROOT}", sys.executable, str(folder / "driver.py")]
+        submit = ["ray", "job", "submit", "--address", address, *options, "--", *job]
+        done = subprocess.run(submit, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("threads "))
+        return line.split()
+
+    def test_driver_has_its_cores(self, ray_head: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+        said = self.threads(ray_head, tmp_path)
+        assert said[1] == said[3]
+
+    def test_threads_that_the_job_asks_for_stay(self, ray_head: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+        said = self.threads(ray_head, tmp_path, "--runtime-env-json", '{"env_vars": {"OMP_NUM_THREADS": "1"}}')
+        assert said[1] == "1"
 
 
 class TestOwnCluster:
