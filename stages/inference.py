@@ -11,6 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from models.encoder import Encoded, TaskModel
+from models.heap import trim_heap
 from models.precision import best_device, has_fast_bf16
 from models.tasks import Batch, Row, Task
 from models.vocabulary import Vocabulary
@@ -49,6 +50,7 @@ class Inference:
             batch = self.task.collate([drawn[i] for i in chunk], self.vocabulary).to(self.device)
             with self._autocast:
                 yield chunk, read(self.model.head, self.model(batch), batch, self.vocabulary)
+            trim_heap()
 
     def predict(self, examples: Sequence[Row]) -> list[dict[str, Any]]:
         """The task's answer to every encoded example, or row where rows have windows, in their order."""
