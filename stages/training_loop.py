@@ -23,6 +23,7 @@ from transformers import AutoTokenizer
 
 from models.dropout import replace_dropouts
 from models.encoder import TaskModel
+from models.heap import trim_heap
 from models.optimizers import make_optimizer
 from models.parameter_groups import HEAD, freeze, parameter_groups
 from models.position_rows import unreached_positions_stay
@@ -201,6 +202,7 @@ class Trainer:
         if self.words:
             self.words.clear()
         parts = self.ranks.sum(dict(zip(self.task.loss_terms, sums.tolist(), strict=True)))
+        trim_heap()
         parts = {name: value for name, value in parts.items() if totals[name]}
         return {"loss": sum(parts.values()), **parts, RATE: rate}
 
@@ -255,6 +257,7 @@ class Trainer:
                     encoded = self.model(batch)
                     rows = self.task.evaluate(self.model.head, encoded, batch, self.vocabulary)
                 places = micro.positions.tolist() if windowed else [0] * len(rows)
+                trim_heap()
                 found += zip(places, rows, strict=True)
         self.model.train()
         found = self.ranks.gather(found)
