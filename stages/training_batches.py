@@ -69,9 +69,9 @@ class TrainingBatches:
         group_by_length: bool = False,
         group: str | None = None,
     ) -> None:
-        self.task, self.vocabulary, self.ranks = task, vocabulary, ranks
+        self.task, self.vocabulary, self.ranks, self.out = task, vocabulary, ranks, out
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
-        self.examples = MappedExamples((own_examples(read_part(part), task, group) for part in parts), out)
+        self.examples = open_examples(parts)
         self._ratios, self._only = task.groups(), group
         groups = self._groups_of("train")
         filled = [(g, r) for g, r in zip(groups, self._ratios.values() or (1.0,), strict=True) if len(g)]

@@ -88,6 +88,7 @@ class Trainer:
             batch_size=settings.global_batch_size,
             micro_batch_tokens=settings.micro_batch_tokens,
             seed=settings.seed,
+            group_by_length=settings.group_by_length,
             group=settings.group,
         )
         self.dev = self.batches.dev(settings.evaluate_examples)

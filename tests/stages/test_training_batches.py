@@ -54,3 +54,31 @@ def test_each_of_several_tasks_is_watched_by_its_own_rule(tmp_path: Path) -> Non
     task = MultiTask({"rank": JudgeRelevance(), "label": ClassifyText()})
     dev = [{"group": "rank", "query_id": q} for q in "aabbcc"] + [{"group": "label"}] * 6
     assert watched(task, dev, 4, tmp_path) == [0, 1, 2, 3, 6, 7, 9, 10]
+
+
+def test_batches_of_like_length_have_no_padding(tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path)
+    task = ClassifyText(labels=("a",))
+    rows = [
+        {"id": str(n), "input_ids": [5] * n, "token_type_ids": [0] * n, "label": 0, "length": n, "split": "train"}
+        for n in [3, 4, 5, 6] * 8
+    ]
+    part = tmp_path / "part-00000.arrow"
+    write_part(part, pa.Table.from_pylist(rows, task.example_schema))
+    shares = {}
+    for group_by_length in (False, True):
+        batches = TrainingBatches(
+            task,
+            Vocabulary.of(tokenizer),
+            [part],
+            tmp_path,
+            Ranks(0, 1, torch.device("cpu")),
+            batch_size=8,
+            micro_batch_tokens=1000,
+            seed=0,
+            group_by_length=group_by_length,
+        )
+        masks = [micro.batch.attention_mask_BL for step in range(4) for micro in batches.of_step(step).micro_batches]
+        shares[group_by_length] = sum(mask.sum().item() for mask in masks) / sum(mask.numel() for mask in masks)
+    assert shares[False] < 0.9
+    assert shares[True] == 1
