@@ -36,7 +36,7 @@ def conll18(sentences: Iterable[tuple[str, str]], several_roots: bool = False) -
 
 @contextmanager
 def _recursion_to(depth: int) -> Iterator[None]:
-    """Allow so many more calls within one another: the scorer climbs from a word to the root by a call for each head."""
+    """Allow so many more calls within one another: the scorer climbs from a word to the root by a call a head."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(before + depth)
     try:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.summary_layers import LAYERS, LayerNormLstm, sinusoids, summary_layer
+from models.summary_layers import LAYERS, InterSentenceTransformer, LayerNormLstm, sinusoids, summary_layer
 
 WIDTH = 16
 
@@ -32,6 +32,42 @@ def test_only_the_linear_layer_scores_every_sentence_by_itself(layer: torch.nn.M
     moved = (layer(vectors, mask) != before)[0].tolist()
     assert moved[3]
     assert moved[:3] == [type(layer).__name__ != "LinearScores"] * 3
+
+
+def test_only_the_linear_layer_does_not_see_the_order(layer: torch.nn.Module) -> None:
+    torch.manual_seed(1)
+    vectors, mask = torch.randn(1, 4, WIDTH), torch.ones(1, 4, dtype=torch.bool)
+    order = [2, 1, 0, 3]
+    same = torch.allclose(layer(vectors[:, order], mask), layer(vectors, mask)[:, order], atol=1e-4)
+    assert same == (type(layer).__name__ == "LinearScores")
+
+
+def test_the_transformer_by_hand() -> None:
+    """Positions; attention and feed-forward net of two layers, each added to what it was given and, but for the first
+    attention, of its norm; a last norm; scores."""
+    torch.manual_seed(0)
+    layer = InterSentenceTransformer(WIDTH, dropout=0.1).eval()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    vectors = torch.randn(1, 3, WIDTH)
+
+    def norm(x: torch.Tensor, by: torch.nn.Module) -> torch.Tensor:
+        spread = (x.var(-1, unbiased=False, keepdim=True) + 1e-6).sqrt()
+        return (x - x.mean(-1, keepdim=True)) / spread * by.weight + by.bias
+
+    x = vectors[0] + sinusoids(3, WIDTH)
+    for number, each in enumerate(layer.layers):
+        normed = norm(x, each.attention_norm) if number else x
+        projections = zip(each.attention.in_proj_weight.chunk(3), each.attention.in_proj_bias.chunk(3), strict=True)
+        q, k, v = ((normed @ w.T + b).view(3, 8, 2).transpose(0, 1) for w, b in projections)
+        heads = (q @ k.transpose(1, 2) / 2**0.5).softmax(-1) @ v
+        x = x + each.attention.out_proj(heads.transpose(0, 1).reshape(3, WIDTH))
+        first, wide, _, _, narrow, _ = each.feed_forward
+        h = norm(x, first) @ wide.weight.T + wide.bias
+        h = h * 0.5 * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (h + 0.044715 * h**3)))
+        x = x + h @ narrow.weight.T + narrow.bias
+    expected = norm(x, layer.norm) @ layer.score.weight[0] + layer.score.bias
+    torch.testing.assert_close(layer(vectors, torch.ones(1, 3, dtype=torch.bool))[0], expected)
 
 
 def test_the_lstm_steps_as_the_paper_writes() -> None:

@@ -4,9 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
-from transformers import BertTokenizer
+import torch
+from transformers import BertConfig, BertTokenizer
 
-from models.tasks import JudgeRelevance
+from models.encoder import Encoded
+from models.tasks import Batch, JudgeRelevance
 from tests.models.small_encoders import save_tokenizer
 
 
@@ -88,12 +90,24 @@ class TestMetrics:
         assert JudgeRelevance().metrics([]) == {}
 
 
+def test_the_loss_by_hand() -> None:
+    """The logits of the second class are 1, 0 and -1 above the first's; the first and the last text are relevant. The
+    probability of "relevant" is then 1 / (1 + 1/e), a half and 1 / (1 + e)."""
+    task = JudgeRelevance()
+    head = task.head(BertConfig(hidden_size=4, num_attention_heads=1)).eval()
+    pooled = torch.zeros(3, 4)
+    pooled[:, 0] = torch.tensor([1.0, 0.0, -1.0])
+    with torch.no_grad():
+        head.linear.weight.zero_()
+        head.linear.weight[1, 0] = 1.0
+    encoded = Encoded(last_BLD=torch.zeros(3, 1, 4), layers=(), pooled_BD=pooled, words=None)
+    batch = Batch(torch.zeros(3, 2), torch.ones(3, 2), torch.zeros(3, 2), {"label": torch.tensor([1, 0, 1])})
+    loss = task.loss(head, encoded, batch, {"loss": 4.0})["loss"].item()
+    assert loss == pytest.approx((math.log(1 + 1 / math.e) + math.log(2) + math.log(1 + math.e)) / 4)
+    assert task.scores(head, encoded)[1].exp().tolist() == pytest.approx([1 / (1 + 1 / math.e), 0.5, 1 / (1 + math.e)])
+
+
 def test_the_score_is_log_probability_or_logit(tmp_path: Path) -> None:
-    import torch
-    from transformers import BertConfig
-
-    from models.encoder import Encoded
-
     config = BertConfig(hidden_size=4, num_attention_heads=1)
     head = JudgeRelevance().head(config).eval()
     encoded = Encoded(last_BLD=torch.zeros(2, 1, 4), layers=(), pooled_BD=torch.randn(2, 4), words=None)

@@ -187,6 +187,26 @@ def test_pairs_of_short_texts_make_one_model_for_all_folds(encoder: str, tmp_pat
     assert "train-0" not in artifacts
 
 
+def test_re_ranking_learns_which_passage_is_wanted(encoder: str, tmp_path: Path) -> None:
+    """Whatever the dish, to stir it answers the query and to cut it does not."""
+    triples = [f"{dish}\tstir the {dish}\tcut the {dish}" for dish in DISHES]
+    (tmp_path / "triples.tsv").write_text("\n".join(triples * 4) + "\n")
+    passages = {100 + p: f"{'stir' if p == 2 else 'cut'} the {dish}" for p, dish in enumerate(DISHES)}
+    (tmp_path / "top1000.dev").write_text(
+        "".join(f"{q}\t{p}\t{dish}\t{text}\n" for q, dish in enumerate(DISHES) for p, text in passages.items())
+    )
+    (tmp_path / "qrels.tsv").write_text("".join(f"{q}\t0\t102\t1\n" for q in range(len(DISHES))))
+    top1000 = str(tmp_path / "top1000.dev")
+    files = {"documents": top1000, "queries": top1000, "run_file": top1000, "qrels": str(tmp_path / "qrels.tsv")}
+    g = rerank.graph(
+        Collection(**files, folds=1), triples=str(tmp_path / "triples.tsv"), preset="collection", encoder=encoder
+    )
+    artifacts = run(
+        shortened(g, steps=30, learning_rate=1e-2), Store(tmp_path / "store"), LocalExecutor(), only=["evaluate"]
+    )
+    assert artifacts["evaluate"].manifest["metrics"]["MRR@10"] == 1
+
+
 def test_another_number_of_folds_scores_nothing_again_where_there_is_one_model(encoder: str, tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("query\ttext\tlabel\nleek\tcut the leek\t1\n")
     store, keys = Store(tmp_path / "store"), []
