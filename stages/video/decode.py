@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.video.steady_clock import SteadyClock
+
 if TYPE_CHECKING:
     import av
 
@@ -34,9 +36,11 @@ class Sampling:
     """How a video becomes clips.
 
     Frame j of the video is the one shown at j / fps seconds after its first: the last that begins no later, by its time
-    stamp, so a variable frame rate keeps its speed. Of each the centre square of ``crop`` pixels is taken, at the scale
-    at which the picture's shorter side is ``short_side``, upright as the file says (display matrix). Clips of
-    ``clip_frames`` follow each other without overlap; frames left over at the end, fewer than a clip, are dropped.
+    stamp, so a variable frame rate keeps its speed. Where the stamps jump (joined files; a hole of more than ten
+    minutes, which nothing would fill but a still), the clock goes on: the frames before and after follow each other.
+    Of each the centre square of ``crop`` pixels is taken, at the scale at which the picture's shorter side is
+    ``short_side``, upright as the file says (display matrix). Clips of ``clip_frames`` follow each other without
+    overlap; frames left over at the end, fewer than a clip, are dropped.
     """
 
     fps: float = 20.0
@@ -147,20 +151,16 @@ def _timed_frames(path: str, threads: int) -> Iterator[tuple[av.VideoFrame, floa
     """Every frame with when it begins and ends, in seconds after the first begins; both never go back."""
     import av
 
-    begin_s = end_s = 0.0
+    end_s = 0.0
+    clock = SteadyClock()
     with av.open(path) as container:
         stream = video_stream(container)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
         spacing_s = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-        origin_s: float | None = None
         try:
             for frame in container.decode(stream):
-                if frame.time is None:
-                    begin_s = end_s
-                else:
-                    origin_s = frame.time if origin_s is None else origin_s
-                    begin_s = max(begin_s, frame.time - origin_s)
+                begin_s = clock(frame.time, end_s)
                 lasts_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else spacing_s
                 end_s = max(end_s, begin_s + lasts_s)
                 yield frame, begin_s, end_s
@@ -170,7 +170,7 @@ def _timed_frames(path: str, threads: int) -> Iterator[tuple[av.VideoFrame, floa
             declared_s, slack_s = float(stream.duration * stream.time_base), 1
         else:  # the file's duration is that of its longest track
             declared_s, slack_s = (container.duration or 0) / 1e6, 10
-        if end_s < declared_s - slack_s:
+        if end_s + clock.jumped_s < declared_s - slack_s:
             raise BrokenVideo(f"{path}: ends at {end_s:.1f} s of {declared_s:.1f} s")
 
 

@@ -57,6 +57,7 @@ class EmbedClips(Stage):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Of the network's products: auto is bfloat16 where the machine has units for it, else float32"""
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"videos": ("video_id", "path")}
     writes: ClassVar[pa.Schema | None] = feature_schema(FEATURE_WIDTH)
 

@@ -84,6 +84,7 @@ class Transcribe(Stage):
     max_words: int = 30
     """Longest sentence, in words; longer ones are cut at their longest pause"""
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"videos": ("video_id",)}
     writes: ClassVar[pa.Schema | None] = SPEECH
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.voice_activity import SAMPLE_RATE
+from stages.video.steady_clock import SteadyClock
 
 if TYPE_CHECKING:
     import av
@@ -22,8 +23,10 @@ HOLE_S = 0.1
 def read_audio(path: str) -> Iterator[FloatArray]:
     """Mono blocks of any length at 16 kHz in [-1, 1]; sample 0 is at the time of the first picture.
 
-    Rounded to 16 bits, as by Whisper's own loader. Packets that cannot be decoded become silence. Yields nothing where
-    there is no audio track; ValueError where it cannot be decoded, OSError where the file cannot be opened.
+    Rounded to 16 bits, as by Whisper's own loader. Packets that cannot be decoded become silence, and a file that
+    breaks off gives what is before; where the time stamps jump, the track goes on as the pictures do. Yields nothing
+    where there is no audio track; ValueError where nothing of it can be decoded, OSError where the file cannot be
+    opened.
     """
     import av
 
@@ -34,35 +37,35 @@ def read_audio(path: str) -> Iterator[FloatArray]:
             track = container.streams.best("audio")
             if track is None:
                 return
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            resample = _Resampler()
             origin_s, end_s = _times(container)
+            clock = SteadyClock(origin_s)
             early = 0
             for packet in container.demux(track):
                 try:
                     frames: Sequence[Any] = packet.decode()
-                except av.error.InvalidDataError as error:
+                except av.error.FFmpegError as error:  # damaged AAC has errors of every kind
                     broken = error
                     continue
                 for frame in frames:
-                    if frame.time is not None:
-                        ahead = round((min(frame.time, end_s) - origin_s) * SAMPLE_RATE) - produced
-                        if produced == 0:
-                            early = max(-ahead, 0)
-                        if ahead >= HOLE_S * SAMPLE_RATE:
-                            yield from _silence(ahead)
-                            produced += ahead
-                    for block in _resample(resampler, frame):
+                    stamp_s = None if frame.time is None else min(frame.time, end_s)
+                    ahead = round(clock(stamp_s, produced / SAMPLE_RATE) * SAMPLE_RATE) - produced
+                    if produced == 0:
+                        early = max(-ahead, 0)
+                    if ahead >= HOLE_S * SAMPLE_RATE:
+                        yield from _silence(ahead)
+                        produced += ahead
+                    for block in resample(frame):
                         dropped, early = min(early, len(block)), max(early - len(block), 0)
                         produced += len(block) - dropped
                         yield block[dropped:]
-            for block in _resample(resampler, None):
+            for block in resample(None):
                 produced += len(block)
                 yield block
     except av.error.FileNotFoundError:
         raise
     except av.error.FFmpegError as error:
         broken = error
-        produced = 0
     if broken and not produced:
         raise ValueError(f"{path}: its audio track cannot be decoded ({broken}); mend it, or remove the track")
 
@@ -97,9 +100,27 @@ def _times(container: av.container.InputContainer) -> tuple[float, float]:
     return float(pictures.start_time * pictures.time_base), end_s
 
 
-def _resample(resampler: Any, frame: Any) -> Iterator[FloatArray]:
-    for resampled in resampler.resample(frame):
-        yield resampled.to_ndarray()[0].astype(np.float32) / 32768
+class _Resampler:
+    """Frames to mono blocks at 16 kHz, by a resampler that is built anew where the frames change."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+
+    def __call__(self, frame: Any | None) -> Iterator[FloatArray]:
+        """What there is to hear of ``frame`` and those before it; after None the resampler is empty."""
+        import av
+
+        key = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+        if key != self._key:
+            if self._key is not None:
+                yield from self._resample(None)
+            self._graph, self._key = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE), key
+        if frame is not None:
+            yield from self._resample(frame)
+
+    def _resample(self, frame: Any | None) -> Iterator[FloatArray]:
+        for resampled in self._graph.resample(frame):
+            yield resampled.to_ndarray()[0].astype(np.float32) / 32768
 
 
 def _silence(n_samples: int) -> Iterator[FloatArray]:

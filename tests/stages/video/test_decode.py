@@ -43,6 +43,19 @@ class TestTime:
         path = write_film(tmp_path / "a.mkv", counting(30), times_ms=begins_ms)
         assert counts(clips_of(path)[0]) == [int(j * 30 / 20) for j in range(10)]
 
+    def test_files_that_were_joined_follow_each_other(self, tmp_path: Path) -> None:
+        parts = [write_film(tmp_path / f"{i}.ts", counting(60)[first:], fps=30) for i, first in enumerate((0, 15))]
+        (tmp_path / "a.ts").write_bytes(b"".join(p.read_bytes() for p in parts))
+        clips = clips_of(tmp_path / "a.ts")
+        assert len(clips) == 7  # 3.5 s
+        assert counts(clips[0]) == [int(j * 30 / 20) for j in range(10)]
+        assert counts(clips[4]) == [15 + int(j * 30 / 20) for j in range(10)]
+
+    def test_a_jump_ahead_takes_no_time_and_is_no_damage(self, tmp_path: Path) -> None:
+        times_ms = [(0 if i < 20 else 36_000_000) + i * 50 for i in range(40)]
+        path = write_film(tmp_path / "a.mkv", counting(40), fps=20, times_ms=times_ms)
+        assert counts(np.concatenate(clips_of(path))) == list(range(40))
+
     def test_frames_that_do_not_fill_a_clip_are_dropped(self, tmp_path: Path) -> None:
         path = write_film(tmp_path / "a.mp4", counting(42), fps=30)
         assert len(clips_of(path)) == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stages.video.speech.audio import cut, read_audio
+from tests.stages.video.films import damage
 from tests.stages.video.micro_whisper import write_video
 
 RATE = 16_000
@@ -119,6 +120,40 @@ def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path: Path) -> None
     read = whole(path)
     assert len(read) == pytest.approx(len(audio), abs=RATE // 2)
     assert onset_s(read[round(4.6 * RATE) :]) == pytest.approx(0.4, abs=0.1)
+
+
+def test_damaged_aac_too(tmp_path: Path) -> None:
+    """Whose decoder answers with errors that have no name."""
+    noise = np.random.default_rng(0).normal(0, 0.05, 20 * RATE)
+    path = write_video(tmp_path / "a.mp4", np.concatenate([0.3 * tone(20.0) + noise, silence(2.0), tone(1.0)]))
+    damage(path)
+    read = whole(path)
+    assert len(read) == pytest.approx(23 * RATE, abs=RATE // 2)
+    assert onset_s(read[round(20.5 * RATE) :]) == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("rate", "layout"), [(RATE, "mono"), (RATE, "stereo"), (48_000, "mono")])
+def test_joined_files_follow_each_other_whatever_their_layout_and_rate(tmp_path: Path, rate: int, layout: str) -> None:
+    first = write_aac(tmp_path / "1.ts", np.concatenate([silence(1.0), tone(1.0)]))
+    samples = np.concatenate([np.zeros(rate, np.float32), tone(1.0, rate=rate)])
+    second = write_aac(tmp_path / "2.ts", samples, rate, layout)
+    (tmp_path / "a.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    read = whole(tmp_path / "a.ts")
+    assert len(read) == pytest.approx(4 * RATE, abs=RATE // 4)
+    assert onset_s(read) == pytest.approx(1.0, abs=0.1)
+    assert onset_s(read[round(2.3 * RATE) :]) == pytest.approx(0.7, abs=0.2)
+
+
+def write_aac(path: Path, samples: np.ndarray, rate: int = RATE, layout: str = "mono") -> Path:
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=rate, layout=layout)
+        for start in range(0, len(samples), 1024):
+            block = np.tile(samples[start : start + 1024], (1 if layout == "mono" else 2, 1))
+            frame = av.AudioFrame.from_ndarray(block, "fltp", layout)
+            frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return path
 
 
 @pytest.mark.parametrize("block", [1, 7, 100, 10_000])
