@@ -22,9 +22,10 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import StageFailed, UserError
 from pipeline.executor import Executor, Mapper, MapReport, Resources
-from pipeline.parts import Part, map_part, portable
+from pipeline.parts import Part, map_part, parts_of, portable
 from pipeline.process import cores, set_threads
-from pipeline.workers import WorkerDied, WorkerPool, run_map
+from pipeline.tally import Tally, run_map
+from pipeline.workers import WorkerDied, WorkerPool
 
 PEER_S = 5.0
 """What a rank waits before it reports an error. It may have lost a peer, whose death Ray is to see first."""
@@ -68,15 +69,17 @@ class RayExecutor(Executor):
         *,
         schema: pa.Schema,
         by: str | None = None,
+        whole: bool = False,
         resources: Resources = Resources(),
         suffix: str = ".parquet",
     ) -> MapReport:
-        def run_parts(to_do: list[Part], advance: Callable[[int], None]) -> None:
+        def run_parts(to_do: list[Part], tally: Tally) -> None:
             pool = self._workers_with(resources)
             # In a list Ray passes the reference on, and each actor fetches what it stands for once.
-            pool.run([ray.put(make)], to_do, advance)
+            pool.run([ray.put(make)], to_do, tally)
 
-        return run_map(parts, out, schema, by, suffix, self.max_error_rate, run_parts)
+        all_parts = parts_of(parts, out, schema=schema, by=by, whole=whole, suffix=suffix)
+        return run_map(all_parts, self.max_error_rate, run_parts)
 
     def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:
         from ray.train import RunConfig, ScalingConfig, WorkerGroupError
@@ -176,7 +179,7 @@ class MapActor:
     def ready(self) -> bool:
         return True
 
-    def run(self, make: list[Any], part: Part) -> Iterator[int | Exception]:
+    def run(self, make: list[Any], part: Part) -> Iterator[int | str | Exception]:
         try:
             if make != self._made:
                 self._mapper = None  # the last stage's model goes before this one's comes
@@ -201,7 +204,7 @@ class RayWorker:
         started, _ = ray.wait([self._started], timeout=timeout_s)
         return bool(started) and bool(ray.get(self._started))
 
-    def run(self, make: list[Any], part: Part) -> Iterator[int]:
+    def run(self, make: list[Any], part: Part) -> Iterator[int | str]:
         try:
             # With backpressure an item is begun when the driver has heard of the one before: what a dying actor
             # has not yet sent is lost, and the death would be blamed on an item that was finished.

@@ -44,6 +44,8 @@ class Mapper(Protocol):
     Rows that are bad while the item is not come back beside the table. An exception rejects the whole item.
     A mapper may also have ``prefetch(*tables)``: it is called for the next item before the current one runs and
     must return at once, so that reading overlaps with computing.
+    And it may have ``how``, texts by name that say with what it computes, where workers may differ: they go into the
+    metadata of each part that it writes, a line for each where several had a hand in it.
     """
 
     def __call__(self, *tables: pa.Table) -> pa.Table | tuple[pa.Table, list[Rejected]]: ...
@@ -72,6 +74,7 @@ class Executor(Protocol):
         *,
         schema: pa.Schema,
         by: str | None = None,
+        whole: bool = False,
         resources: Resources = Resources(),
         suffix: str = ".parquet",
     ) -> MapReport:
@@ -84,9 +87,11 @@ class Executor(Protocol):
         by         rows with one value in this column, which every input has, are an item, also where some inputs
                    have no rows of it; None makes one call of the whole part, and of single rows where that raises:
                    further inputs are then small tables of one row, which says something of the part
+        whole      the part is the item, all rows of all inputs: never cut, and an error row where it raises
         suffix     ``.arrow`` for parts that are memory-mapped later
 
-        StageFailed where more items than the executor's ``max_error_rate`` failed.
+        StageFailed as soon as more items than the executor's ``max_error_rate`` allows have failed. What is finished
+        stays; the next map into ``out`` tries the items with errors again, unless its own limit allows them.
         """
 
     def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:

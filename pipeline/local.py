@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.executor import UNGUARDED, Executor, Mapper, MapReport, Resources
-from pipeline.parts import Part, map_part, portable
+from pipeline.parts import Part, map_part, parts_of, portable
 from pipeline.process import SPAWN, cores, end_with_parent, how_it_died, set_threads
 from pipeline.ranks import run_ranks
-from pipeline.workers import WorkerDied, WorkerPool, run_map
+from pipeline.tally import Tally, run_map
+from pipeline.workers import WorkerDied, WorkerPool
 
 
 @dataclass
@@ -55,19 +56,22 @@ class LocalExecutor(Executor):
         *,
         schema: pa.Schema,
         by: str | None = None,
+        whole: bool = False,
         resources: Resources = Resources(),
         suffix: str = ".parquet",
     ) -> MapReport:
-        def run_parts(to_do: list[Part], advance: Callable[[int], None]) -> None:
+        def run_parts(to_do: list[Part], tally: Tally) -> None:
             if self.workers:
-                self._workers_with(resources).run(pickle.dumps(make), to_do, advance)
+                self._workers_with(resources).run(pickle.dumps(make), to_do, tally)
                 return
             mapper = make()
             for part in to_do:
-                for rows in map_part(mapper, part):
-                    advance(rows)
+                for event in map_part(mapper, part):
+                    tally.hear(event)
+                tally.add(part)
 
-        return run_map(parts, out, schema, by, suffix, self.max_error_rate, run_parts)
+        all_parts = parts_of(parts, out, schema=schema, by=by, whole=whole, suffix=suffix)
+        return run_map(all_parts, self.max_error_rate, run_parts)
 
     def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:
         self.close()  # idle workers hold their last model, also in the memory of a GPU
@@ -123,7 +127,7 @@ class LocalWorker:
                 ) from None
         return self._is_ready
 
-    def run(self, make: bytes, part: Part) -> Iterator[int]:
+    def run(self, make: bytes, part: Part) -> Iterator[int | str]:
         try:
             self._connection.send((make if make != self._made else None, part))
             self._made = make
@@ -145,7 +149,7 @@ class LocalWorker:
 
 
 def _serve(connection: Connection, cpus: int, device: str | None) -> None:
-    """The worker process: parts in; rows finished, None at the end of a part, and exceptions out."""
+    """The worker process: parts in; what ``map_part`` yields, None at the end of a part, and exceptions out."""
     end_with_parent()
     set_threads(cpus)
     if device is not None:
@@ -159,8 +163,8 @@ def _serve(connection: Connection, cpus: int, device: str | None) -> None:
                 if made is not None:
                     mapper = None  # the last stage's model goes before this one's comes
                     mapper = pickle.loads(made)()
-                for rows in map_part(mapper, part):
-                    connection.send(rows)
+                for event in map_part(mapper, part):
+                    connection.send(event)
                 connection.send(None)
             except Exception as error:
                 connection.send(portable(error, "a worker"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,19 @@ import pyarrow.compute as pc
 
 from pipeline.errors import StageFailed, UserError
 from pipeline.executor import Mapper, Rejected
-from pipeline.store import read_part, write_part
+from pipeline.store import part_metadata, read_part, write_part
 
-ERROR_SCHEMA = pa.schema([("item", pa.string()), ("reason", pa.string())])
+ERRORS_OF_PART = pa.schema(
+    [
+        ("item", pa.string()),
+        ("reason", pa.string()),
+        ("position", pa.int32()),
+        ("start", pa.int64()),
+        ("stop", pa.int64()),
+    ]
+)
+"""A part's errors. ``position`` counts the part's items, and is null where the part was one call; ``start`` and
+``stop`` say which rows of the part the item gave: none where it failed, some where only rows of it were rejected."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,12 @@ class Part:
     schema: pa.Schema
     suffix: str
     """The part's format: ``.parquet`` or ``.arrow``."""
-    by: str | None
+    by: str | None = None
     """See ``Executor.map``."""
+    whole: bool = False
+    """See ``Executor.map``."""
+    again: bool = False
+    """The part is there, and its items with errors are to be tried once more."""
     careful: bool = False
     """One item at a time, nothing ahead: whoever is running when the worker dies is the culprit."""
     poisonous: tuple[tuple[int, str], ...] = ()
@@ -45,63 +60,139 @@ class Part:
         return self.out / "errors" / f"part-{self.index:05d}.parquet"
 
 
-def map_part(mapper: Mapper, part: Part) -> Iterator[int]:
-    """Write one part, yielding the rows of the first input finished at each step.
+def parts_of(
+    inputs: Sequence[Sequence[Path | pa.Table]],
+    out: Path,
+    *,
+    schema: pa.Schema,
+    by: str | None,
+    whole: bool,
+    suffix: str,
+) -> list[Part]:
+    """The parts of an ``Executor.map`` by its arguments. ValueError where these do not say what an item is."""
+    if by is not None and whole:
+        raise ValueError("an item is either what has one value of `by`, or `whole`")
+    for further in (i for of_part in inputs for i in of_part[1:]):
+        if by is None and not whole and not (isinstance(further, pa.Table) and further.num_rows == 1):
+            raise ValueError("several inputs need `by` or `whole`: which of their rows belong together?")
+    return [Part(i, tuple(of_part), out, schema, suffix, by, whole) for i, of_part in enumerate(inputs)]
+
+
+def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
+    """Write one part, yielding the rows of the first input finished at each step, and a line where there is one to say.
 
     The part's errors are written before the part itself, so a part that is there has all of them.
     """
     tables = [read_part(i) if isinstance(i, Path) else i for i in part.inputs]
-    poisonous = dict(part.poisonous)
-    done: list[pa.Table] = []
-    errors: list[Rejected] = []
-    n_items: int | None = None
-    n_failed = 0
-
-    def call(item: Sequence[pa.Table]) -> None:
-        result = mapper(*item)
-        table, rejected = result if isinstance(result, tuple) else (result, [])
-        done.append(_cast(table, part.schema))
-        errors.extend(rejected)
-
-    if part.by is None and not part.careful:
+    before = _Before(part) if part.again and part.path.is_file() else None
+    if before is not None and None in before.errors:
+        before = None  # the part was one call, and is one again
+    if part.by is None and not (part.whole or part.careful or before):
+        written = _Written(part, _how(mapper))
         try:
-            call(tables)
+            written.add(*_call(mapper, tables, part.schema))
         except Exception as error:
-            if not all(map(_goes_with_every_item, part.inputs[1:])):
-                raise RuntimeError(f"{part.path.name}: {_reason(error)} (several inputs need `by`)") from error
+            yield f"{part.path.name}: {_reason(error)}; its rows are tried one by one"
         else:
-            n_items = tables[0].num_rows
-            yield n_items
-    if n_items is None:
-        items = list(cut(tables, part.by))
-        n_items = len(items)
-        prefetch = None if part.careful else getattr(mapper, "prefetch", None)
+            written.finish(items=tables[0].num_rows)
+            yield tables[0].num_rows
+            return
+    yield from _map_items(mapper, part, tables, before)
 
-        def fetch(position: int) -> None:
-            if prefetch and position < len(items):
-                with suppress(Exception):  # what is wrong with the item shows when its turn comes
-                    prefetch(*items[position][1])
 
-        fetch(0)
-        for position, (name, item) in enumerate(items):
-            fetch(position + 1)
+def _map_items(mapper: Mapper, part: Part, tables: Sequence[pa.Table], before: _Before | None) -> Iterator[int]:
+    """Write a part item by item; those that were without errors ``before`` keep their rows."""
+    items = [(part.path.stem, tuple(tables))] if part.whole else list(cut(tables, part.by))
+    poisonous = dict(part.poisonous)
+    prefetch = None if part.careful else getattr(mapper, "prefetch", None)
+    written = _Written(part, _how(mapper, before))
+
+    def fetch(position: int) -> None:
+        if prefetch and position < len(items) and (before is None or position in before.errors):
+            with suppress(Exception):  # what is wrong with the item shows when its turn comes
+                prefetch(*items[position][1])
+
+    fetch(0)
+    for position, (name, item) in enumerate(items):
+        fetch(position + 1)
+        if before is None or position in before.errors:
+            if before is not None:
+                written.add(before.rows_until(position))
             try:
                 if position in poisonous:
                     raise ValueError(poisonous[position])
-                call(item)
+                written.add(*_call(mapper, item, part.schema), position)
             except Exception as error:
-                errors.append(Rejected(name, _reason(error)))
-                n_failed += 1
-            yield item[0].num_rows
-    # In one chunk, so that the file's pages do not depend on whether the part was run whole or item by item.
-    table = pa.concat_tables(done).combine_chunks() if done else part.schema.empty_table()
-    if errors:
-        rows = [{"item": e.item, "reason": e.reason} for e in errors]
-        write_part(part.errors_path, pa.Table.from_pylist(rows, ERROR_SCHEMA))
-    else:
-        part.errors_path.unlink(missing_ok=True)
-    counts = {"items": str(n_items), "failed": str(n_failed)}
-    write_part(part.path, table.replace_schema_metadata(counts))
+                written.fail(Rejected(name, _reason(error)), position)
+        yield item[0].num_rows
+    if before is not None:
+        written.add(before.rows_until(None))
+    written.finish(items=len(items))
+
+
+def _call(mapper: Mapper, item: Sequence[pa.Table], schema: pa.Schema) -> tuple[pa.Table, list[Rejected]]:
+    result = mapper(*item)
+    table, rejected = result if isinstance(result, tuple) else (result, [])
+    return _cast(table, schema), rejected
+
+
+def _how(mapper: Mapper, before: _Before | None = None) -> dict[str, str]:
+    """What the mapper says of how it computes, with what those said who wrote the rows from ``before``."""
+    earlier = before.metadata if before is not None else {}
+    own: dict[str, str] = getattr(mapper, "how", {})
+    said = {name: {text, *earlier.get(name.encode(), text.encode()).decode().split("\n")} for name, text in own.items()}
+    return {name: "\n".join(sorted(texts)) for name, texts in said.items()}
+
+
+class _Before:
+    """A part that is there, cut at its items with errors."""
+
+    def __init__(self, part: Part) -> None:
+        self._table = read_part(part.path).replace_schema_metadata()
+        self.metadata = part_metadata(part.path)
+        self._at = 0
+        self.errors = {e["position"]: (e["start"], e["stop"]) for e in read_part(part.errors_path).to_pylist()}
+        """Where the rows of an item with errors begin and end, by the item's position."""
+
+    def rows_until(self, position: int | None) -> pa.Table:
+        """Those of the items before that one and after the last that was asked for; None for the part's end."""
+        start, stop = self.errors[position] if position is not None else (self._table.num_rows, 0)
+        rows, self._at = self._table.slice(self._at, start - self._at), stop
+        return rows
+
+
+class _Written:
+    """What a part will hold."""
+
+    def __init__(self, part: Part, how: Mapping[str, str]) -> None:
+        self._part, self._how = part, how
+        self._tables: list[pa.Table] = []
+        self._errors: list[dict[str, Any]] = []
+        self._rows = self._failed = 0
+
+    def add(self, table: pa.Table, rejected: Sequence[Rejected] = (), position: int | None = None) -> None:
+        start, self._rows = self._rows, self._rows + table.num_rows
+        self._tables.append(table)
+        for error in rejected:
+            place = {"position": position, "start": start, "stop": self._rows}
+            self._errors.append({"item": error.item, "reason": error.reason, **place})
+
+    def fail(self, error: Rejected, position: int) -> None:
+        self.add(self._part.schema.empty_table(), [error], position)
+        self._failed += 1
+
+    def finish(self, items: int) -> None:
+        """Write the errors, then the part."""
+        # In one chunk, so that the file's pages do not depend on whether the part was run whole or item by item.
+        tables = self._tables or [self._part.schema.empty_table()]
+        table = pa.concat_tables(tables).combine_chunks()
+        self._part.path.unlink(missing_ok=True)  # one made again must not be there with the errors of another try
+        if self._errors:
+            write_part(self._part.errors_path, pa.Table.from_pylist(self._errors, ERRORS_OF_PART))
+        else:
+            self._part.errors_path.unlink(missing_ok=True)
+        metadata = {"items": str(items), "failed": str(self._failed), **self._how}
+        write_part(self._part.path, table.replace_schema_metadata(metadata))
 
 
 def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple[pa.Table, ...]]]:
@@ -118,11 +209,6 @@ def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple
     groups = [_group(table, by) for table in tables]
     for value in dict.fromkeys(value for group in groups for value in group):
         yield str(value), tuple(g.get(value, t.slice(0, 0)) for g, t in zip(groups, tables, strict=True))
-
-
-def _goes_with_every_item(further: Path | pa.Table) -> bool:
-    """Whether a further input says something of the part, and does not run beside its rows."""
-    return isinstance(further, pa.Table) and further.num_rows == 1
 
 
 def _group(table: pa.Table, by: str) -> dict[object, pa.Table]:

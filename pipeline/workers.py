@@ -1,4 +1,4 @@
-"""All parts of a map, in the driver: keeps workers busy, replaces those that die, finds the item that kills them.
+"""Keeps workers busy with the parts of a map, replaces those that die, and finds the item that kills them.
 
 A worker is a process of this machine (``pipeline.local``) or a Ray actor (``pipeline.cluster``).
 """
@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow as pa
-
 from pipeline.errors import StageFailed
-from pipeline.executor import MapReport
 from pipeline.parts import Part
-from pipeline.progress import counting, current_title
-from pipeline.store import part_metadata, part_rows, read_part
+from pipeline.tally import Tally
 
 
 class WorkerDied(RuntimeError):
@@ -32,7 +26,7 @@ class Worker(Protocol):
     def ready(self, timeout_s: float) -> bool:
         """Wait until it can take parts, for so long. Raises where it never will."""
 
-    def run(self, make: Any, part: Part) -> Iterator[int]:
+    def run(self, make: Any, part: Part) -> Iterator[int | str]:
         """``map_part`` over there. Raises what was raised there other than for an item; WorkerDied when it is gone."""
 
     def close(self) -> None:
@@ -52,11 +46,11 @@ class WorkerPool:
         self._workers: list[Worker | None] = [None] * size
         self._lock = threading.Lock()
 
-    def run(self, make: Any, parts: Sequence[Part], advance: Callable[[int], None]) -> None:
+    def run(self, make: Any, parts: Sequence[Part], tally: Tally) -> None:
         """Write ``parts``. After a failure or Ctrl-C no worker is left."""
         if not parts:
             return
-        self._make, self._advance = make, advance
+        self._make, self._tally = make, tally
         self._waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
         for part in parts:
             self._waiting.put(part)
@@ -98,12 +92,13 @@ class WorkerPool:
         while (worker := self._worker(slot)) is not None:
             steps = rows = 0
             try:
-                for n in worker.run(self._make, part):
-                    steps, rows = steps + 1, rows + n
-                    self._advance(n)
+                for event in worker.run(self._make, part):
+                    self._tally.hear(event)
+                    if isinstance(event, int):
+                        steps, rows = steps + 1, rows + event
             except WorkerDied as death:
                 self._drop(slot)
-                self._advance(-rows)
+                self._tally.hear(-rows)
                 deaths += 1
                 if part.careful:
                     if steps in dict(part.poisonous):
@@ -113,6 +108,7 @@ class WorkerPool:
                 elif deaths == 2:
                     part = replace(part, careful=True)
             else:
+                self._tally.add(part)
                 with self._lock:
                     self._unfinished -= 1
                     if self._unfinished == 0:
@@ -142,58 +138,3 @@ class WorkerPool:
                 self._failure = failure
             self._over.set()
         self.close()
-
-
-def run_map(
-    part_inputs: Sequence[Sequence[Path | pa.Table]],
-    out: Path,
-    schema: pa.Schema,
-    by: str | None,
-    suffix: str,
-    max_error_rate: float,
-    run_parts: Callable[[list[Part], Callable[[int], None]], None],
-) -> MapReport:
-    """The frame of every executor's ``map``: skip what is done, run the rest, count, and judge the errors."""
-    started = time.perf_counter()
-    parts = [Part(i, tuple(inputs), out, schema, suffix, by) for i, inputs in enumerate(part_inputs)]
-    out.mkdir(parents=True, exist_ok=True)
-    to_do = [p for p in parts if not p.path.is_file()]
-    if to_do:
-        total, left = _input_rows(parts), _input_rows(to_do)
-        with counting(current_title(), total, "rows", done=total - left) as counter:
-            run_parts(to_do, counter.advance)
-    report = MapReport(parts=len(parts), skipped=len(parts) - len(to_do))
-    failed = 0
-    reasons: list[str] = []
-    with_errors: list[Part] = []
-    for part in parts:
-        report.rows += part_rows(part.path)
-        counts = part_metadata(part.path)
-        report.items += int(counts[b"items"])
-        failed += int(counts[b"failed"])
-        if part.errors_path.is_file():
-            with_errors.append(part)
-            rejected = read_part(part.errors_path).to_pylist()
-            report.errors += len(rejected)
-            reasons += [f"{r['item']}: {r['reason']}" for r in rejected[: 3 - len(reasons)]]
-    report.seconds = time.perf_counter() - started
-    rejected_rows = report.errors - failed
-    n, of, what = max(
-        (failed, report.items, "items failed"),
-        (rejected_rows, report.rows + rejected_rows, "rows were rejected"),
-        key=lambda count: count[0] / max(count[1], 1),
-    )
-    if n > max_error_rate * of:
-        for part in with_errors:  # so that the next run tries them again: the disk may be mounted by then
-            part.path.unlink()
-        raise StageFailed(
-            f"{n} of {of} {what}, more than max_error_rate = {max_error_rate:g} allows. "
-            f"The first: {'; '.join(reasons)} (all of them: {out / 'errors'})"
-        )
-    return report
-
-
-def _input_rows(parts: Sequence[Part]) -> int:
-    """Rows of the first input over ``parts``: what progress counts."""
-    firsts = (p.inputs[0] for p in parts)
-    return sum(part_rows(f) if isinstance(f, Path) else f.num_rows for f in firsts)

@@ -39,7 +39,7 @@ class GroupCandidates(Stage):
     """The label of candidates that are relevant."""
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        executor.map(partial(Grouper, self.relevant), [inputs["rows"].parts], out, schema=self.writes)
+        executor.map(partial(Grouper, self.relevant), [inputs["rows"].parts], out, schema=self.writes, whole=True)
 
 
 class Grouper:

@@ -1,4 +1,4 @@
-"""A project of its own to run the command line in."""
+"""Executors whose workers live as long as a module's tests, and a project of its own to run the command line in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from pipeline import Executor, LocalExecutor
 
 PACKAGES = ("stages", "workflows")
 TREES = "apple pear plum quince rotten-fig"
@@ -30,3 +32,17 @@ def orchard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     _forget_project()
     sys.modules.update(theirs)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Executor]:
+    with LocalExecutor(workers=2) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def ray(ray_cluster: None) -> Iterator[Executor]:
+    from pipeline import RayExecutor
+
+    with RayExecutor(workers=2) as executor:
+        yield executor

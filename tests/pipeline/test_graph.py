@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipeline import Artifact, Executor, Graph, LocalExecutor, Stage, StageFailed, Store, UserError, plan, run
 from pipeline import graph as graph_module
-from pipeline.parts import ERROR_SCHEMA
+from pipeline.parts import ERRORS_OF_PART
 from pipeline.store import ERRORS, MANIFEST, write_json, write_part
 from tests.pipeline.toys import DrawNumbers, SquareNumbers, SumGroups, graph
 
@@ -222,7 +222,7 @@ class TestRun:
         before = (artifact.path / ERRORS).read_bytes()
         (artifact.path / MANIFEST).unlink()
         if left != ERRORS:
-            half = pa.Table.from_pylist([{"item": "g005", "reason": "g005 is no good"}], ERROR_SCHEMA)
+            half = pa.Table.from_pylist([{"item": "g005", "reason": "g005 is no good"}], ERRORS_OF_PART)
             write_part(artifact.path / "errors" / "part-00001.parquet", half)
         run(bad, store, LocalExecutor())
         again = json.loads((artifact.path / MANIFEST).read_text())

@@ -128,7 +128,7 @@ def test_a_hung_item_is_found(tmp_path: Path) -> None:
     with LocalExecutor(workers=1, item_timeout_s=1.0) as executor:
         part = pa.table({"group": list("abc"), "x": [1.0, 2.0, 3.0]})
         executor.map(make, [[part]], tmp_path, schema=NUMBERS, by="group")
-    (reason,) = read_part(tmp_path / "errors" / "part-00000.parquet").to_pylist()
+    (reason,) = read_part(tmp_path / "errors" / "part-00000.parquet", ["item", "reason"]).to_pylist()
     assert reason == {"item": "b", "reason": "the worker died while processing it (nothing finished for 1 s)"}
 
 

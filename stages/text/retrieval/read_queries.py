@@ -38,7 +38,7 @@ class ReadQueries(Stage):
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         paths = pa.table({"path": [str(path) for path in collection_files.find(self.queries)]})
-        executor.map(partial(QueryReader, self), [[paths]], out, schema=QUERIES)
+        executor.map(partial(QueryReader, self), [[paths]], out, schema=QUERIES, whole=True)
 
     def fingerprint(self) -> str:
         files = collection_files.find(self.queries)

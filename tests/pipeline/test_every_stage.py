@@ -1,0 +1,29 @@
+"""Every stage on every executor: in this process, in worker processes, on Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import Artifact, LocalExecutor
+from pipeline.graph import make
+from pipeline.store import MANIFEST
+from tests.cases import CASES, Case
+
+
+@pytest.mark.parametrize("where", ["processes", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.mark.parametrize("case", [c for c in CASES if not c.trains], ids=lambda case: case.name)
+def test_every_stage_writes_the_same_bytes(
+    case: Case, where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    stage, inputs = case.build(tmp_path / "inputs")
+    written: list[dict[str, bytes]] = []
+    for name, executor in (("here", LocalExecutor()), (where, request.getfixturevalue(where))):
+        out = tmp_path / name
+        make(stage, inputs, Artifact(out, "key"), executor)
+        written.append(
+            {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != MANIFEST}
+        )
+    assert written[0].keys() == written[1].keys()
+    assert [n for n in written[0] if written[0][n] != written[1][n]] == []
