@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import re
 from pathlib import Path
@@ -11,9 +10,17 @@ from pathlib import Path
 from stages.video.speech.cues import Cue, cue_words
 from stages.video.speech.words import Word
 
-SUFFIXES = (".vtt", ".srt", ".json3")
+SUFFIXES = (".json3", ".vtt", ".srt")
+"""The best first: the words of .json3 have times of their own. In capitals too."""
 
-_STAMP = re.compile(r"<(?:(\d+):)?(\d{1,2}):(\d{2}\.\d{3})>")
+_STAMP = r"(?:(\d+):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,3}))?"
+"""Hours, minutes, seconds, milliseconds: four groups."""
+_TIMES = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}(?:\s.*)?")
+_LIKE_TIMES = re.compile(r"\d:\d.*-->|-->.*\d:\d")
+_STAMP_INSIDE = re.compile(f"<{_STAMP}>")
+_BLANK_LINE = r"\n[ \t]*\n"
+_NO_CUE = re.compile(rf"{_BLANK_LINE}(?:NOTE|STYLE|REGION)(?=\s|\Z).*?(?={_BLANK_LINE}|\Z)", re.DOTALL)
+_LANGUAGE = re.compile(r"^Language:(.*)$", re.MULTILINE)
 _ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -23,11 +30,11 @@ def read_captions(path: str | Path) -> tuple[list[Word], str | None]:
     Raises ValueError or OSError, with the path and what to do, for a file that is missing or broken.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
+    read = {".json3": _json3, ".vtt": _webvtt, ".srt": _subrip}.get(path.suffix.lower())
+    if read is None:
         raise ValueError(f"{path}: captions are read from {', '.join(SUFFIXES)} files")
     try:
-        text = _read_text(path)
-        cues, language = _json3(text) if path.suffix == ".json3" else _webvtt(text, path.suffix.removeprefix("."))
+        cues, language = read(_read_text(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; make the list of videos again") from None
     except _Broken as error:
@@ -63,24 +70,54 @@ def _name_tag(path: Path) -> str | None:
     return path.suffixes[-2].removeprefix(".") if len(path.suffixes) > 1 else None
 
 
-def _webvtt(text: str, format: str) -> tuple[list[Cue], str | None]:
-    import webvtt
+def _webvtt(text: str) -> tuple[list[Cue], str | None]:
+    if not text.lstrip().startswith("WEBVTT"):
+        raise _Broken("not a WebVTT file (its first line is not WEBVTT)")
+    head, blocks = _blocks(text)
+    language = _LANGUAGE.search(re.split(_BLANK_LINE, head.lstrip())[0])
+    return [_cue(start, end, _NO_CUE.sub("", shown)) for start, end, shown in blocks], language and language[1].strip()
 
-    try:
-        parsed = webvtt.WebVTT.from_buffer(io.StringIO(text.lstrip()), format=format)
-    except (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
-        name = "WebVTT" if format == "vtt" else "SubRip"
-        raise _Broken(f"not a {name} file ({error})") from None
-    cues = []
-    for caption in parsed.captions:
-        start, end = (stamp.in_milliseconds() / 1000 for stamp in (caption.start_time, caption.end_time))
-        first, *rest = _STAMP.split(caption.raw_text)
-        pieces = [(start, first)]
-        for hours, minutes, seconds, piece in zip(*(rest[i::4] for i in range(4)), strict=True):
-            pieces.append((int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds), piece))
-        cues.append(Cue(start, end, pieces))
-    header = dict(line.partition(": ")[::2] for line in parsed.metadata)
-    return cues, header.get("Language")
+
+def _subrip(text: str) -> tuple[list[Cue], str | None]:
+    _, blocks = _blocks(text)
+    if not blocks:
+        raise _Broken("not a SubRip file (no line is like 00:00:01,000 --> 00:00:02,000)")
+    return [_cue(*block) for block in blocks], None
+
+
+def _blocks(text: str) -> tuple[str, list[tuple[float, float, str]]]:
+    """What stands before the first line of times; for each such line its times and the lines up to the next.
+
+    More is read than WebVTT and SubRip allow, since all of it is about: points or commas in times, cues without a
+    number, blank lines within them. _Broken for a line with an arrow and a time which is no line of times.
+    """
+    lines: list[str] = []
+    found = [(0.0, 0.0, lines)]
+    for number, line in enumerate(text.splitlines(), start=1):
+        times = _TIMES.fullmatch(line)
+        if times:
+            if lines and (lines[-1].strip().isdigit() or (len(lines) > 1 and not lines[-2].strip())):
+                lines.pop()  # the name of the cue that begins
+            lines = []
+            found.append((_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), lines))
+        elif "-->" in line and _LIKE_TIMES.search(line):
+            raise _Broken(f"line {number}, '{line.strip()}', is not like 00:00:01.000 --> 00:00:02.000")
+        else:
+            lines.append(line)
+    head, *blocks = [(start, end, "\n".join(lines)) for start, end, lines in found]
+    return head[2], blocks
+
+
+def _cue(start_s: float, end_s: float, shown: str) -> Cue:
+    first, *rest = _STAMP_INSIDE.split(shown)
+    stamps = (rest[i : i + 4] for i in range(0, len(rest), 5))
+    return Cue(
+        start_s, end_s, [(start_s, first), *((_seconds(*s), t) for s, t in zip(stamps, rest[4::5], strict=True))]
+    )
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, milliseconds: str | None) -> float:
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(milliseconds or 0) / 1000
 
 
 def _json3(text: str) -> tuple[list[Cue], str | None]:

@@ -18,7 +18,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]*>|\{\\[^{}]*\}")
 _ZERO_WIDTH = re.compile("[\u200b-\u200f\u2060\ufeff]")
 _MUSIC = re.compile(r"[♩-♬]+[^♩-♬]*[♩-♬]+|[♩-♬]+[^\n]*")
 _SOUND = re.compile(r"\[[^\[\]]*\]|\((?:[^\s()\d]+(?:\s+|(?=\)))){1,4}\)")
-_SPEAKER = re.compile(r">{2,}|^\s*[-–—]\s+|^\s*[A-Z][A-Z0-9 .'’-]{1,30}:(?=\s)", re.MULTILINE)
+_SPEAKER = re.compile(r">{2,}|^[^\S\n]*[-–—]\s+|^[^\S\n]*[A-Z][A-Z0-9 .'’-]{1,30}:(?=\s)", re.MULTILINE)
 
 
 class Cue(NamedTuple):

@@ -79,11 +79,58 @@ def test_subrip(tmp_path: Path) -> None:
     assert read_captions(path)[1] is None
 
 
+CUT = "00:00:01,000 --> 00:00:02,000"
+FRY = "00:00:03,000 --> 00:00:04,000"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CUT}\ncut it\n\n{FRY}\nfry it\n",
+        f"1 \n{CUT} \ncut it\n\n2 \n{FRY} \nfry it\n",
+        f"made by hand\n\n1\n{CUT}\ncut it\n\n2\n{FRY}\nfry it",
+        f"1\n{CUT}\ncut it\n2\n{FRY}\nfry it\n",
+        f"1\n{CUT}\n\ncut\n\nit\n\n2\n{FRY}\nfry it\n",
+        f"1\n{CUT} X1:1 X2:2\ncut it\n\n2\n{FRY}\nfry it\n",
+        f"1\n{CUT}\ncut it\n\n2\n{FRY}\nfry it\n".replace(",000", ""),
+    ],
+)
+def test_subrip_as_it_is_about(tmp_path: Path, text: str) -> None:
+    expected = [("cut", 1.0), ("it", 1.6), ("fry", 3.0), ("it", 3.6)]
+    assert starts(write(tmp_path / "a.srt", text)) == expected
+    assert starts(write(tmp_path / "A.SRT", text.replace("\n", "\r\n"))) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CUT}\ncut it\n\n{FRY}\nfry it\n",
+        f"1\n{CUT} line:0\n<v Roger Bingham>cut it\n\nsecond\n{FRY}\nfry it\n",
+        f"NOTE a comment\nof two lines\n\n{CUT}\ncut it\n\nNOTE one\n\nNOTE\nother\n\n{FRY}\nfry it\n\nNOTE end",
+        f"STYLE\n::cue {{ color: red }}\n\nREGION\nid:fred\n\n{CUT}\n\ncut it\n\n{FRY}\nfry it\n",
+    ],
+)
+def test_webvtt_as_it_is_about(tmp_path: Path, text: str) -> None:
+    expected = [("cut", 1.0), ("it", 1.6), ("fry", 3.0), ("it", 3.6)]
+    assert starts(write(tmp_path / "a.vtt", f"WEBVTT - a title\n\n{text}")) == expected
+    points = text.replace(",000", ".000").replace("00:00:", "00:")
+    assert starts(write(tmp_path / "A.VTT", f"WEBVTT\n{points}")) == expected
+
+
+def test_an_arrow_is_text_where_there_is_no_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.vtt", f"WEBVTT\n\n{CUT}\ncut --> it\n\n{FRY}\nfry it\n")
+    assert [w for w, _ in starts(path)] == ["cut", "-->", "it", "fry", "it"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.srt"
     path.write_bytes("1\r\n00:00:01,000 --> 00:00:02,000\r\ncrème brûlée\r\n".encode(encoding))
     assert [w for w, _ in starts(path)] == ["crème", "brûlée"]
+
+
+def test_many_lines_without_a_word_take_no_time(tmp_path: Path) -> None:
+    assert starts(write(tmp_path / "a.vtt", f"WEBVTT\n\n{CUT}\n" + "\n" * 20_000 + "1:1 " * 20_000)) != []
 
 
 def test_no_captions_are_no_words(tmp_path: Path) -> None:
@@ -97,6 +144,8 @@ def test_no_captions_are_no_words(tmp_path: Path) -> None:
         ("a.vtt", "00:01.000 --> 00:02.000\nhi\n", "not a WebVTT file"),
         ("a.srt", "hi", "not a SubRip file"),
         ("a.srt", "", "the file is empty"),
+        ("a.srt", f"1\n{CUT}\ncut it\n\n2\n00:00:O3 --> 00:00:04\nfry it\n", "line 6, '00:00:O3 --> 00:00:04', is not"),
+        ("a.vtt", "WEBVTT\n\n00:99:03.000 --> 00:04.000\nhi\n", "line 3, '00:99:03.000 --> 00:04.000', is not"),
         ("a.json3", '{"events": [', "not JSON"),
         ("a.json3", '{"captions": []}', "not YouTube's json3"),
         ("a.json3", '{"events": [3]}', "not YouTube's json3"),
@@ -111,5 +160,5 @@ def test_a_broken_file_is_named_with_what_to_do(tmp_path: Path, name: str, text:
 def test_a_missing_or_unknown_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.vtt: no such file"):
         read_captions(tmp_path / "gone.vtt")
-    with pytest.raises(ValueError, match=r"a\.ass: captions are read from \.vtt, \.srt, \.json3"):
+    with pytest.raises(ValueError, match=r"a\.ass: captions are read from \.json3, \.vtt, \.srt"):
         read_captions(tmp_path / "a.ass")
