@@ -15,7 +15,8 @@ class LambForm:
     """What differs between the paper's versions and its implementations."""
 
     debias: bool = False
-    """Divide both moments by 1 - beta^step, as the paper's algorithm 2 does and google-research/albert does not."""
+    """Divide both moments by 1 - beta^step, as the paper's algorithm 2 and NVIDIA's do. The paper's appendix E and
+    google-research/albert leave it out: the warm-up does the same."""
     phi_clip: tuple[float, float] | None = None
     """Bounds of a tensor's norm in the ratio, the paper's phi; none: the norm as it is."""
     pre_normalise: bool = False

@@ -76,14 +76,29 @@ class TestLamb:
     # v = 0.001 g^2, so m / sqrt(v) = 0.1 g / (sqrt(0.001) g) = sqrt(10) without and 1 with the correction of the bias
     r = (math.sqrt(10) + 0.03, math.sqrt(10) + 0.04)
 
-    def test_the_papers_step(self) -> None:
+    def test_albert_s_step(self) -> None:
+        """Neither moment's bias is corrected, as in google-research/albert."""
         ratio = 5 / math.hypot(*self.r)
         weight, bias = self.step()
         assert weight == pytest.approx([3 - 0.1 * ratio * self.r[0], 4 - 0.1 * ratio * self.r[1]], rel=1e-4)
         assert bias == pytest.approx(2 - 0.1 * math.sqrt(10), abs=3e-5)  # neither decay nor ratio
         assert math.dist(weight, (3, 4)) == pytest.approx(0.1 * 5, rel=1e-5)  # as long as rate x norm
 
+    def test_a_second_step_with_another_gradient(self) -> None:
+        """beta 0.5 and 0.75: m = 0.5 g, then 0.5 m + 0.5 g; v = 0.25 g^2, then 0.75 v + 0.25 g^2."""
+        weight = nn.Parameter(torch.tensor([[3.0, 4.0]]))
+        optimizer = optimizer_of("lamb", weight, betas=(0.5, 0.75))
+        expected = (3.0, 4.0)
+        for gradient, m, v in (((1, 2), (0.5, 1), (0.25, 1)), ((3, -1), (1.75, 0), (2.4375, 1))):
+            weight.grad = torch.tensor([gradient], dtype=torch.float32)
+            optimizer.step()
+            r = [a / math.sqrt(b) + 0.01 * w for a, b, w in zip(m, v, expected, strict=True)]
+            rate = 0.1 * math.hypot(*expected) / math.hypot(*r)
+            expected = (expected[0] - rate * r[0], expected[1] - rate * r[1])
+            assert weight.flatten().tolist() == pytest.approx(expected, rel=1e-5)
+
     def test_debias(self) -> None:
+        """Both are, as in the paper's algorithm 2."""
         ratio = 5 / math.hypot(1.03, 1.04)
         weight, bias = self.step(LambForm(debias=True))
         assert weight == pytest.approx([3 - 0.1 * ratio * 1.03, 4 - 0.1 * ratio * 1.04], rel=1e-4)

@@ -54,7 +54,8 @@ PRESETS = {
     "small": (Sizes(32, 256, 60, 2e-3, 0.2, "linear"), Sizes(64, 128, 20, 1e-3, 0.2, "linear")),
 }
 """Lengths and batches of the survey and the paper; steps, rates, warm-ups and schedule of both as NVIDIA's
-DeepLearningExamples reproduced it: down to 0 by the square root of the steps that are left."""
+DeepLearningExamples reproduced it: down to 0 by the square root of the steps that are left. LAMB's moments are not
+corrected in any of them, as in the paper's appendix E; NVIDIA corrects them, as --train.lamb.debias true does."""
 
 
 def graph(

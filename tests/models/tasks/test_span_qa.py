@@ -73,6 +73,13 @@ def test_answers_are_found_by_their_characters(answer: str, tokenizer: PreTraine
         assert answer == span_text(example, example["start"], example["end"])
 
 
+def test_the_first_of_several_answers_is_the_target(tokenizer: PreTrainedTokenizerBase) -> None:
+    answers = [{"text": answer, "start": CONTEXT.index(answer)} for answer in ("café", "1895", "soup")]
+    (example,) = SpanQA().encode(row(answers=answers), tokenizer)
+    assert span_text(example, example["start"], example["end"]) == "café"
+    assert example["answers"] == ["café", "1895", "soup"]
+
+
 def test_a_question_is_cut_and_special_tokens_in_texts_are_text(tokenizer: PreTrainedTokenizerBase) -> None:
     changed = row(None, question="now now now now", context="[SEP] stir")
     (example,) = SpanQA(max_question=2, unanswerable=True).encode(changed, tokenizer)
@@ -174,10 +181,11 @@ def test_a_span_counts_only_where_its_start_has_most_context(tokenizer: PreTrain
 
 
 def test_no_answer_scores_the_minimum_over_the_windows(tokenizer: PreTrainedTokenizerBase) -> None:
-    task = SpanQA(max_tokens=20, stride=8, unanswerable=True)
+    task = SpanQA(max_tokens=16, stride=5, unanswerable=True)
     examples = task.encode(row("1895"), tokenizer)
     span = {"start": {examples[-1]["start"]: 2.0}, "end": {examples[-1]["end"]: 2.0}}
-    peaks = [{"start": {0: 5.0 + w}, "end": {0: 1.0}} for w in range(len(examples))]
+    assert len(examples) > 2
+    peaks = [{"start": {0: 5.0 + abs(w - 1)}, "end": {0: 1.0}} for w in range(len(examples))]
     peaks[-1]["start"] |= span["start"]
     peaks[-1]["end"] |= span["end"]
     answer = answers_of(task, examples, peaks, tokenizer)

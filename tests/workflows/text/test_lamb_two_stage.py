@@ -1,22 +1,27 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from models.encoder import TaskModel
 from models.lamb import LambForm
 from models.schedules import share_of_peak
 from models.tasks import MaskedLM, VideoText
-from pipeline import Artifact, Graph, LocalExecutor, Store, run
+from pipeline import Artifact, Executor, Graph, LocalExecutor, Stage, Store, run
 from stages.encode import Encode
 from stages.load_encoder import LoadEncoder
 from stages.text.read_corpus import ReadCorpus
-from stages.text.read_sentences import ReadSentences
 from stages.train import Train
 from tests.models.small_encoders import save_encoder
+from tests.stages.tiny_world import extended_bert, segments
 from workflows.text import lamb_two_stage
 from workflows.text.lamb_two_stage import Sizes, in_two_stages
 
@@ -109,13 +114,38 @@ def test_the_small_preset_s_form_of_lamb_can_be_chosen() -> None:
     assert all(stage.lamb.debias and stage.schedule == "linear" for stage in stages)
 
 
-def test_videobert_in_two_stages() -> None:
-    """Both stages read the same examples: their lengths are drawn."""
+@dataclass(frozen=True, kw_only=True)
+class WriteSegments(Stage):
+    """Segments of videos, from nowhere."""
+
+    writes: ClassVar[pa.Schema] = pa.schema(
+        [("video_id", pa.string()), ("text", pa.string()), ("tokens", pa.list_(pa.uint16())), ("split", pa.string())]
+    )
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+        segments(out)
+
+
+def test_videobert_in_two_stages(tmp_path: Path) -> None:
+    """Both read the same examples, whose lengths are drawn. A second stage at the rate 0 ends as the first did, with
+    its encoder and its head."""
+    extended_bert(tmp_path / "bert")
     g = Graph()
-    g.add("encoder", LoadEncoder())
-    g.add("segments", ReadSentences(texts="captions.txt"))
+    g.add("encoder", LoadEncoder(encoder=str(tmp_path / "bert")))
+    g.add("segments", WriteSegments())
     g.add("examples", Encode(task=VideoText()), rows="segments", model="encoder")
-    short = Train(task=VideoText(max_text=24, max_visual=16), optimizer="lamb", steps=9)
-    in_two_stages(g, short, replace(short, task=VideoText(), steps=1), examples=("examples", "examples"))
-    assert g["train-short"].inputs == {"model": "encoder", "examples": "examples"}
-    assert g["train-long"].inputs == {"model": "train-short", "examples": "examples"}
+    sizes = {"steps": 3, "global_batch_size": 16, "precision": "float32", "optimizer": "lamb"}
+    short = Train(task=VideoText(max_text=2, max_visual=2), learning_rate=0.1, **sizes)
+    in_two_stages(g, short, replace(short, task=VideoText(), learning_rate=0.0), examples=("examples", "examples"))
+    made = run(g, Store(tmp_path / "store"), LocalExecutor())
+    start, first, second = (
+        load_file(made[name].path / "model.safetensors") for name in ("encoder", "train-short", "train-long")
+    )
+    moved = (start[POSITIONS] != first[POSITIONS]).any(1).nonzero().flatten().tolist()
+    assert moved == list(range(2 + 2 + 3))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    heads = [load_file(made[name].path / "head.safetensors") for name in ("train-short", "train-long")]
+    fresh = TaskModel.start(made["encoder"].path, VideoText(), seed=0).head.state_dict()
+    for name, tensor in fresh.items():
+        assert torch.equal(heads[0][name], heads[1][name])
+        assert not torch.equal(heads[0][name], tensor)
