@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from models.task_file import load_task
 from models.tasks import Task
+from models.tasks.multi_task import own_examples
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from pipeline.progress import counting
 from pipeline.store import write_atomically
@@ -62,7 +63,7 @@ class Predictor:
         self.split, self.group = split, group
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        examples = MappedExamples([table])
+        examples = MappedExamples([own_examples(table, self.inference.task, self.group)])
         answers = self.inference.predict([examples[i] for i in rows_of(table, self.split, self.group)])
         return pa.Table.from_pylist(answers, self.inference.task.prediction_schema)
 

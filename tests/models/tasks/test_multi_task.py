@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,16 @@ import torch
 
 from models.encoder import TaskModel
 from models.task_file import load_task, save_task
-from models.tasks import ClassifyPairs, ClassifyText, MultiTask, RankCandidates, ScoreText
+from models.tasks import (
+    ClassifyPairs,
+    ClassifyText,
+    JudgeAspects,
+    MultiTask,
+    RankCandidates,
+    ScoreText,
+    SpanQA,
+    TagWords,
+)
 from tests.models.small_encoders import save_tokenizer
 from tests.models.tasks.test_classification import model_and_batch
 
@@ -115,6 +125,33 @@ def test_figures_are_each_tasks_own() -> None:
     assert figures["kind/accuracy"] == figures["answers/mrr"] == 0.5
     assert not any(name.startswith("near") for name in figures)
     assert TASK.tune(rows) == TASK
+
+
+def test_windows_are_joined_and_thresholds_tuned_by_the_task_that_has_them() -> None:
+    span = SpanQA(unanswerable=True)
+    task = MultiTask({"kind": ClassifyText(labels=("a", "b")), "span": span})
+    best = [{"text": "soup", "start": 4, "end": 8, "score": 2.0}]
+    windows = [{"id": "q", "question": "?", "null": null, "spans": spans} for null, spans in ((3.0, []), (1.0, best))]
+    joined = task.join([{**window, "group": "span"} for window in windows])
+    assert joined == {**span.join(windows), "group": "span"}
+    assert (joined["answer"], joined["null_odds"]) == ("soup", -1.0)
+    answer = {"id": "1", "predicted": "a", "group": "kind"}
+    assert task.join([answer]) == answer
+    rows = [
+        {"answers": a, "n_best": [{"text": "soup"}], "null_odds": odds} for a, odds in ((["soup"], -4.0), ([], 2.0))
+    ]
+    tuned = task.tune([*({**row, "group": "span"} for row in rows), {"group": "kind", "gold": "a", "predicted": "a"}])
+    assert tuned == MultiTask({"kind": task.tasks["kind"], "span": replace(span, null_threshold=-4.0)})
+
+
+def test_columns_of_different_types_are_each_tasks_own(tmp_path: Path) -> None:
+    task = MultiTask({"kind": ClassifyText(labels=("a", "b")), "tag": TagWords(tags=("O",)), "judge": JudgeAspects()})
+    names = task.example_schema.names
+    assert {name for name in names if "/" in name} == {"kind/gold", "tag/gold", "kind/label", "judge/label"}
+    assert names.count("input_ids") == 1
+    assert "gold" not in names
+    (example,) = task.encode({"id": "1", "words": ["stir"], "tags": ["O"], "group": "tag"}, save_tokenizer(tmp_path))
+    assert example["tag/gold"] == ["O"]
 
 
 def test_draws_keep_the_task(tmp_path: Path) -> None:
