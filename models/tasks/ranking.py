@@ -60,8 +60,10 @@ class RankCandidates(Task):
             raise ValueError("no candidates")
         if relevant is not None and len(relevant) != len(row["candidates"]):
             raise ValueError(f"{len(row['candidates'])} candidates, but 'relevant' has {len(relevant)} values")
-        if split in ("train", "dev") and not (relevant and any(relevant)):
-            raise ValueError("none of the candidates is relevant")
+        if split in ("train", "dev") and relevant is None:
+            raise ValueError("which of the candidates are relevant is not said")
+        if split == "train" and not any(relevant or ()):
+            raise ValueError("none of the candidates is relevant: there is nothing to learn")
         if split == "train" and all(relevant or ()):
             raise ValueError("all candidates are relevant: there is nothing to learn")
         pairs = []
@@ -125,22 +127,27 @@ class RankCandidates(Task):
         return answers
 
     def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
-        """The rank, from 1, of the best relevant candidate; among equal scores the relevant one comes last."""
+        """The rank, from 1, of the best relevant candidate, where there are others to choose from, and how many
+        candidates are judged rightly when the first alone is held to be relevant. Among equal scores the relevant one
+        comes last."""
         rows: list[dict[str, Any]] = []
-        for scores_C, relevant_C in zip(self._scores(head, encoded, batch), batch.labels["relevant"], strict=True):
-            if relevant_C.any():
-                best = scores_C[relevant_C].max()
-                rows.append({"rank": 1 + int((scores_C[~relevant_C] >= best).sum())})
-            else:
-                rows.append({"rank": None})
+        for example, scores_C, relevant_C in zip(
+            batch.examples, self._scores(head, encoded, batch), batch.labels["relevant"], strict=True
+        ):
+            n, n_relevant = len(example["relevant"]), int(relevant_C.sum())
+            rank = 1 + int((scores_C[~relevant_C] >= scores_C[relevant_C].max()).sum()) if n_relevant else None
+            right = n - n_relevant + (1 if rank == 1 else -1) if n else 0
+            rows.append({"rank": rank if n_relevant < n else None, "pairs": n, "right": right})
         return rows
 
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
-        """How often a relevant candidate is first, and the mean reciprocal rank of the first relevant one."""
-        ranks = [row["rank"] for row in rows if row["rank"] is not None]
-        if not ranks:
-            return {}
-        return {
-            "first_is_relevant": sum(rank == 1 for rank in ranks) / len(ranks),
-            "mrr": sum(1 / rank for rank in ranks) / len(ranks),
-        }
+        """Of questions with relevant and other candidates: how often a relevant one is first, and the mean reciprocal
+        rank of the first relevant one. Of all candidates of all questions, as GLUE counts QNLI's pairs: how many are
+        judged rightly when a question's first is held to be relevant and no other; one without rivals always is."""
+        judged = list(rows)
+        ranks, pairs = [row["rank"] for row in judged if row["rank"] is not None], sum(row["pairs"] for row in judged)
+        figures = {"accuracy": sum(row["right"] for row in judged) / pairs} if pairs else {}
+        if ranks:
+            figures["first_is_relevant"] = sum(rank == 1 for rank in ranks) / len(ranks)
+            figures["mrr"] = sum(1 / rank for rank in ranks) / len(ranks)
+        return figures

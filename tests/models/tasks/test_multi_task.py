@@ -118,7 +118,7 @@ def test_a_row_says_which_task_it_is_for(tmp_path: Path) -> None:
 def test_figures_are_each_tasks_own() -> None:
     rows = [
         {"group": "kind", "gold": "a", "predicted": "a"},
-        {"group": "answers", "rank": 2},
+        {"group": "answers", "rank": 2, "pairs": 2, "right": 0},
         {"group": "kind", "gold": "b", "predicted": "a"},
     ]
     figures = TASK.metrics(rows)

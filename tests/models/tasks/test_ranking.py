@@ -29,6 +29,7 @@ def test_every_candidate_stands_before_the_question(tmp_path: Path) -> None:
     [
         ({"candidates": []}, "no candidates"),
         ({"relevant": [1, 0]}, "3 candidates, but 'relevant' has 2 values"),
+        ({"relevant": None}, "is not said"),
         ({"relevant": [0, 0, 0]}, "none of the candidates is relevant"),
         ({"relevant": [1, 1, 1]}, "all candidates are relevant"),
     ],
@@ -59,8 +60,9 @@ def test_loss_and_ranks_by_hand(tmp_path: Path) -> None:
     expected = -(math.log(2 / 10) + math.log(4 / 6) + math.log(6 / 8)) / 3
     assert float(TASK.loss(head, encoded, batch, {"loss": 3.0})["loss"]) == pytest.approx(expected)
     found = TASK.evaluate(head, encoded, batch, vocabulary)
-    assert found == [{"rank": 3}, {"rank": 1}]
-    assert TASK.metrics([*found, {"rank": None}]) == {"first_is_relevant": 0.5, "mrr": (1 / 3 + 1) / 2}
+    # Of the first question the third candidate is held to be relevant and is not; of the other all but a.
+    assert found == [{"rank": 3, "pairs": 3, "right": 1}, {"rank": 1, "pairs": 3, "right": 2}]
+    assert TASK.metrics(found) == {"accuracy": 3 / 6, "first_is_relevant": 0.5, "mrr": (1 / 3 + 1) / 2}
     first, second = TASK.predict(head, encoded, batch, vocabulary)
     assert [r["candidate"] for r in first["ranking"]] == [2, 1, 0]
     assert [r["probability"] for r in first["ranking"]] == [0.5, 0.3, 0.2]
@@ -79,4 +81,25 @@ def test_questions_with_fewer_candidates_are_not_filled_up(tmp_path: Path) -> No
 
 def test_equal_scores_are_no_success(tmp_path: Path) -> None:
     model, batch, vocabulary = model_and_batch(tmp_path, TASK, ROWS[1:])
-    assert TASK.evaluate(Given(1.0, 1.0), model(batch), batch, vocabulary) == [{"rank": 2}]
+    assert TASK.evaluate(Given(1.0, 1.0), model(batch), batch, vocabulary) == [{"rank": 2, "pairs": 2, "right": 0}]
+
+
+def test_questions_without_a_choice_count_as_pairs_alone(tmp_path: Path) -> None:
+    """On QNLI's dev split many questions have one candidate."""
+    rows = [
+        {"id": "1", "text": "stir", "candidates": ["soup"], "relevant": [1], "split": "dev"},
+        {"id": "2", "text": "cut", "candidates": ["soup"], "relevant": [0], "split": "dev"},
+        {"id": "3", "text": "cut", "candidates": ["soup"], "split": "test"},
+        {"id": "4", "text": "now", "candidates": ["soup", "cafe"], "relevant": [0, 1], "split": "dev"},
+    ]
+    model, batch, vocabulary = model_and_batch(tmp_path, TASK, rows)
+    found = TASK.evaluate(Given(9.0, 9.0, 9.0, 1.0, 2.0), model(batch), batch, vocabulary)
+    assert [(row["rank"], row["pairs"], row["right"]) for row in found] == [
+        (None, 1, 1),
+        (None, 1, 0),
+        (None, 0, 0),
+        (1, 2, 2),
+    ]
+    assert TASK.metrics(found) == {"accuracy": 3 / 4, "first_is_relevant": 1.0, "mrr": 1.0}
+    assert TASK.metrics(found[:1]) == {"accuracy": 1.0}
+    assert TASK.metrics(found[2:3]) == {}
