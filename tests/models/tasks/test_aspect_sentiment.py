@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 from transformers import BertTokenizer
 
-from models.encoder import TaskModel
+from models.encoder import Encoded, TaskModel
 from models.scoring.aspects import SEMEVAL, SENTIHOOD
 from models.tasks import JudgeAspects
 from models.tasks.aspect_sentiment import Form, auxiliary_sentence
@@ -117,6 +119,45 @@ def test_the_likeliest_of_the_binary_scores_wins() -> None:
     judged = task.join([{**w, "label": "Negative"} for w in windows])
     assert judged["scores"] == pytest.approx({"None": 0.125, "Positive": 0.375, "Negative": 0.5})
     assert task.metrics([judged])["aspect_strict_accuracy"] == 1.0
+
+
+class Given(torch.nn.Module):
+    """A head whose logits are given."""
+
+    def __init__(self, *shares: tuple[float, ...]) -> None:
+        super().__init__()
+        self.logits = torch.tensor(shares).log()
+
+    def forward(self, encoded: Encoded) -> torch.Tensor:
+        return self.logits
+
+
+@pytest.mark.parametrize(
+    ("form", "shares", "expected"),
+    [
+        # Whether it is false or true that there is none, that it is positive, negative: of the second .2 + .6 + .8.
+        ("NLI-B", [(0.8, 0.2), (0.4, 0.6), (0.2, 0.8)], (0.125, 0.375, 0.5)),
+        ("QA-B", [(0.8, 0.2), (0.4, 0.6), (0.2, 0.8)], (0.125, 0.375, 0.5)),
+        ("NLI-M", [(0.125, 0.375, 0.5)], (0.125, 0.375, 0.5)),
+    ],
+)
+def test_what_a_model_says_of_a_label_is_that_it_is_true(
+    form: Form, shares: list[tuple[float, ...]], expected: tuple[float, ...], tokenizer: BertTokenizer
+) -> None:
+    task, vocabulary = JudgeAspects(form=form, labels=SENTIHOOD), Vocabulary.of(tokenizer)
+    batch = task.collate(task.encode(row("Negative"), tokenizer), vocabulary)
+    head, nothing = Given(*shares), Encoded(torch.zeros(1), (), None, None)
+    answer = task.join(task.predict(head, nothing, batch, vocabulary))
+    assert [(p["label"], p["probability"]) for p in answer["probabilities"]] == [
+        ("Negative", expected[2]),
+        ("Positive", expected[1]),
+        ("None", expected[0]),
+    ]
+    judged = task.join(task.evaluate(head, nothing, batch, vocabulary))
+    assert judged["scores"] == pytest.approx(dict(zip(SENTIHOOD, expected, strict=True)))
+    wanted = [0.8, 0.4, 0.8] if task.binary else [0.5]
+    loss = float(task.loss(head, nothing, batch, {"loss": 1.0})["loss"])
+    assert loss == pytest.approx(-sum(map(math.log, wanted)))
 
 
 def test_figures_are_the_datas_own() -> None:
