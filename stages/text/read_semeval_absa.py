@@ -19,6 +19,8 @@ from stages.text.aspect_rows import ASPECTS
 from stages.text.split_files import as_parts, file_of, present
 
 ABSENT = SEMEVAL[-1]
+CATEGORIES = ("price", "anecdotes/miscellaneous", "food", "ambience", "service")
+"""The task's aspect categories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class ReadSemevalAbsa(Stage):
     A sentence without text or an id of its own, or with an unknown category or polarity, becomes an error row.
     """
 
+    version: ClassVar[str] = "2"
     writes: ClassVar[pa.Schema] = ASPECTS
 
     train: str
@@ -41,8 +44,8 @@ class ReadSemevalAbsa(Stage):
     """XML file with the sentences to test on (Restaurants_Test_Gold.xml)."""
     dev_fraction: float = 0.0
     """Share of the training sentences, drawn by their ids, to watch training with instead."""
-    aspects: tuple[str, ...] = ("price", "anecdotes/miscellaneous", "food", "ambience", "service")
-    """The aspect categories."""
+    aspects: tuple[str, ...] = CATEGORIES
+    """The categories asked about; opinions on others are left out."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dev_fraction < 1:
@@ -51,8 +54,8 @@ class ReadSemevalAbsa(Stage):
             raise UserError(
                 "dev_fraction draws a dev split of the training sentences; leave it at 0 where dev is a file"
             )
-        if not self.aspects:
-            raise UserError("aspects must name one aspect at least")
+        if not self.aspects or not set(self.aspects) <= set(CATEGORIES):
+            raise UserError(f"aspects must name one or more of {', '.join(CATEGORIES)}")
 
     def files(self) -> dict[str, str | None]:
         return {"train": self.train, "dev": self.dev, "test": self.test}
@@ -103,8 +106,8 @@ class ReviewReader:
         polarities: dict[str, str] = {}
         for element in sentence.iter("aspectCategory"):
             category, polarity = element.get("category", ""), element.get("polarity", "")
-            if category not in self.stage.aspects:
-                raise ValueError(f"the category '{category}' of {id_} is none of {', '.join(self.stage.aspects)}")
+            if category not in CATEGORIES:
+                raise ValueError(f"the category '{category}' of {id_} is none of {', '.join(CATEGORIES)}")
             if polarity not in SEMEVAL[:-1]:
                 raise ValueError(f"the polarity '{polarity}' of {id_} is none of {', '.join(SEMEVAL[:-1])}")
             if polarities.setdefault(category, polarity) != polarity:

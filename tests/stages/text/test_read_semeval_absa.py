@@ -35,6 +35,14 @@ def test_every_category_is_asked_about(tmp_path: Path) -> None:
     ]
 
 
+def test_opinions_that_are_not_asked_about_are_left_out(tmp_path: Path) -> None:
+    rows, errors = read_xml(tmp_path, GOOD, aspects=("food", "price"))
+    assert errors == []
+    assert [(r["aspect"], r["label"]) for r in rows] == [("food", "negative"), ("price", "none")]
+    with pytest.raises(UserError, match="aspects must name one or more of price, anecdotes/miscellaneous, food"):
+        ReadSemevalAbsa(train="a.xml", aspects=("foods",))
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
