@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import torch
+from transformers import AutoTokenizer
 
 from models.encoder import TaskModel
 from models.tasks import ClassifyText, ConditionalLM, Task
@@ -48,6 +51,55 @@ def conditional(folder: Path, labels: tuple[str, ...] = LABELS) -> Artifact:
 
 def classifier(folder: Path, labels: tuple[str, ...] = LABELS) -> Artifact:
     return model(folder, ClassifyText(labels=labels))
+
+
+def transparent(made: Artifact) -> TaskModel:
+    """The model with embeddings of 0 and layers that add nothing: its last states are what a test embeds, normed."""
+    found = TaskModel.load(made.path)
+    with torch.no_grad():
+        for name, parameter in found.encoder.named_parameters():
+            norms = "LayerNorm.weight" in name
+            if norms or "embeddings" in name or "output" in name:
+                parameter.fill_(float(norms))
+    return found
+
+
+def speaks_by_label(folder: Path, good: str, bad: str) -> Artifact:
+    """A ConditionalLM whose hidden words are ``good`` under the label of that name and ``bad`` under the other."""
+    made = conditional(folder)
+    changed = transparent(made)
+    pretrained: Any = changed.pretrained
+    embeddings, transform = pretrained.bert.embeddings, pretrained.cls.predictions.transform
+    direction = torch.zeros(32)
+    direction[:2] = torch.tensor([1.0, -1.0])
+    ids = dict(zip(LABELS, AutoTokenizer.from_pretrained(str(folder)).convert_tokens_to_ids([bad, good]), strict=True))
+    with torch.no_grad():
+        for number, (label, sign) in enumerate(zip(LABELS, (-1, 1), strict=True)):
+            embeddings.word_embeddings.weight[ids[label]] = sign * direction
+            embeddings.token_type_embeddings.weight[number] = sign * 9 * direction
+        transform.dense.weight.copy_(torch.eye(32))
+        for parameter in (transform.dense.bias, transform.LayerNorm.bias, pretrained.cls.predictions.bias):
+            parameter.zero_()
+        transform.LayerNorm.weight.fill_(1.0)
+    changed.save(folder)
+    return made
+
+
+def attends_to(folder: Path, *words: str) -> Artifact:
+    """A ClassifyText whose [CLS] attends to ``words`` in the last layer."""
+    made = classifier(folder)
+    changed = transparent(made)
+    pretrained: Any = changed.pretrained
+    attention = pretrained.encoder.layer[-1].attention.self
+    with torch.no_grad():
+        for id_ in AutoTokenizer.from_pretrained(str(folder)).convert_tokens_to_ids(list(words)):
+            pretrained.embeddings.word_embeddings.weight[id_, 0] = 1.0
+        for parameter in (attention.query.weight, attention.query.bias, attention.key.bias):
+            parameter.zero_()
+        attention.query.bias[0] = 9.0
+        attention.key.weight.copy_(torch.eye(32))
+    changed.save(folder)
+    return made
 
 
 def encoder(folder: Path) -> Artifact:

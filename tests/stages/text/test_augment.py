@@ -10,8 +10,8 @@ import pytest
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text.augment import Augment
-from stages.text.rewriter import Rewriter
-from tests.stages.text.small_rewriters import classifier, conditional, labelled
+from stages.text.rewriter import Request, Rewriter
+from tests.stages.text.small_rewriters import LABELS, classifier, conditional, labelled, speaks_by_label
 
 STAGE = Augment(copies=3, every=3)
 
@@ -47,6 +47,26 @@ def test_words_are_replaced_and_all_else_stays(inputs: dict[str, Artifact], tmp_
         assert len(changed) <= max(1, len(before) // 3)
         assert row["text"][0].isupper() == row["original"][0].isupper() or row["text"][0].isdigit()
     assert made.manifest["unchanged"] == sum(r["text"] == r["original"] for r in rows)
+
+
+def test_what_is_written_is_of_the_row_s_label(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    speaker = speaks_by_label(tmp_path / "model", good="soup", bad="now")
+    rows = augment(replace(STAGE, temperature=0.1), {**inputs, "model": speaker}, tmp_path / "out").read().to_pylist()
+    written = {
+        label: {c.split(" > ")[1] for r in rows if r["label"] == label for c in r["changes"]} for label in LABELS
+    }
+    assert written == {"good": {"soup"}, "bad": {"now"}}
+
+
+def test_requests_under_different_labels_are_filled_side_by_side(tmp_path: Path) -> None:
+    rewriter = Rewriter(speaks_by_label(tmp_path, good="soup", bad="now").path)
+    sentence = rewriter.read("stir the cafe")
+    found = rewriter.fill([Request(sentence, (0, 2), label) for label in ("bad", "good", "bad")])
+    assert [[rewriter.vocabulary.word(word.id) for word in words] for words in found] == [
+        ["now", "now"],
+        ["soup", "soup"],
+        ["now", "now"],
+    ]
 
 
 def test_a_text_without_a_word_is_an_error_row(inputs: dict[str, Artifact], tmp_path: Path) -> None:

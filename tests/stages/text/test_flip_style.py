@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -11,9 +12,20 @@ from models.tasks import ClassifyText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text.flip_style import FlipStyle, figures
+from stages.text.labelled import LABELLED
 from stages.text.salience import Classifier
 from stages.text.start_word_encoder import StartWordEncoder
-from tests.stages.text.small_rewriters import LABELS, classifier, conditional, encoder, labelled, model
+from tests.case import artifact
+from tests.stages.text.small_rewriters import (
+    LABELS,
+    attends_to,
+    classifier,
+    conditional,
+    encoder,
+    labelled,
+    model,
+    speaks_by_label,
+)
 
 STAGE = FlipStyle(share=0.4)
 
@@ -52,6 +64,23 @@ def test_hidden_words_are_others_under_the_other_label(inputs: dict[str, Artifac
         assert {row["before"], row["after"]} <= set(LABELS)
         assert row["judge_before"] is row["judge_after"] is None
     assert made.manifest["figures"] == figures(rows)
+
+
+def test_the_words_it_goes_by_become_those_of_the_other_label(tmp_path: Path) -> None:
+    """A classifier that looks at "stir" and "cut", and a language model that says the one under "good" and the other
+    under "bad", whatever is around."""
+    texts = {"now stir the soup": "good", "the soup, cut now": "bad"}
+    rows = [{"id": t, "text": t, "label": label, "split": "test"} for t, label in texts.items()]
+    inputs = {
+        "rows": artifact(tmp_path / "rows", pa.Table.from_pylist(rows, LABELLED)),
+        "model": speaks_by_label(tmp_path / "model", good="stir", bad="cut"),
+        "classifier": attends_to(tmp_path / "classifier", "stir", "cut"),
+    }
+    found = flip(replace(STAGE, share=0.25), inputs, tmp_path / "out").read().to_pylist()
+    assert [(r["text"], r["changes"]) for r in found] == [
+        ("now cut the soup", ["stir > cut"]),
+        ("the soup, stir now", ["cut > stir"]),
+    ]
 
 
 def test_figures_by_hand() -> None:
