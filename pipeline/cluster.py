@@ -21,7 +21,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from pipeline.errors import StageFailed, UserError
-from pipeline.executor import Executor, Mapper, MapReport, Resources
+from pipeline.executor import Executor, Mapper, MapReport, Resources, check_settings
 from pipeline.parts import Part, map_part, parts_of, portable
 from pipeline.process import cores, set_threads
 from pipeline.tally import Tally, run_map
@@ -57,8 +57,7 @@ class RayExecutor(Executor):
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"workers must be 1 or more on Ray, not {self.workers}")
-        if self.train_workers < 1:
-            raise UserError(f"train_workers must be 1 or more, not {self.train_workers}")
+        check_settings(self.train_workers, self.max_error_rate, self.item_timeout_s)
         _give_driver_its_cores()
 
     def map(

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from pipeline.errors import UserError
+
 UNGUARDED = 'a script needs `if __name__ == "__main__":` around what it runs'
 """What a worker process asks for that comes upon the run it was started for."""
 
@@ -61,6 +63,16 @@ class MapReport:
     parts: int = 0
     skipped: int = 0
     seconds: float = 0.0
+
+
+def check_settings(train_workers: int, max_error_rate: float, item_timeout_s: float | None) -> None:
+    """UserError where a setting that all executors have is out of range."""
+    if train_workers < 1:
+        raise UserError(f"train_workers must be 1 or more, not {train_workers}")
+    if not 0 <= max_error_rate <= 1:
+        raise UserError(f"max_error_rate must be a share from 0 to 1, not {max_error_rate}")
+    if item_timeout_s is not None and not item_timeout_s > 0:
+        raise UserError(f"item_timeout_s must be more than 0, not {item_timeout_s}")
 
 
 class Executor(Protocol):

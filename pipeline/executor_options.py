@@ -1,4 +1,4 @@
-"""The command line's options that say where and how wide to run, and never change what comes out."""
+"""The command line's options that say where and how wide to run, and how much may go wrong."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Literal
 from jsonargparse import Namespace
 
 from pipeline.arguments import Parser
-from pipeline.errors import UserError
 from pipeline.executor import Executor
 from pipeline.local import LocalExecutor
 
 
 def add_executor_options(parser: Parser) -> None:
     """Add them as a group of their own."""
-    group = parser.add_argument_group("execution (none of it changes what comes out)")
+    group = parser.add_argument_group("execution (changes nothing that comes out, but which items are given up)")
     group.add_argument(
         "--executor", type=Literal["local", "ray"], default="local", help="This machine, or a Ray cluster."
     )
@@ -39,14 +38,13 @@ def add_executor_options(parser: Parser) -> None:
         "--item-timeout-s",
         type=float | None,
         metavar="S",
-        help="Seconds without a finished item after which a worker process counts as hung and is replaced.",
+        help="Seconds without a finished item after which a worker process counts as hung: it is replaced, and the "
+        "item becomes an error row.",
     )
 
 
 def chosen_executor(given: Namespace) -> AbstractContextManager[Executor]:
     """The executor that the parsed options ask for. Nothing is started yet."""
-    if not 0 <= given.max_error_rate <= 1:
-        raise UserError(f"--max-error-rate: expected a share from 0 to 1, got {given.max_error_rate}")
     settings = {name: given[name] for name in ("train_workers", "max_error_rate", "item_timeout_s")}
     if given.executor == "ray":
         from pipeline.cluster import RayExecutor

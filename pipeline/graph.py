@@ -26,6 +26,7 @@ from pipeline.store import (
     MANIFEST,
     Artifact,
     Store,
+    part_number,
     part_rows,
     read_part,
     remove_leftovers,
@@ -51,13 +52,23 @@ class Graph(dict[str, Node]):
         """Add a node and return its name. UserError where an input is unknown, missing or has the wrong columns."""
         if name in self:
             raise UserError(f"the graph has a node '{name}' already")
-        stage.check_inputs(inputs)
-        for input_name, source in inputs.items():
+        node = Node(stage, inputs)
+        self._check(name, node)
+        self[name] = node
+        return name
+
+    def check(self) -> None:
+        """UserError where a node's fields no longer fit its inputs, or those of the nodes that it reads."""
+        for name, node in self.items():
+            with told_of(name):
+                self._check(name, node)
+
+    def _check(self, name: str, node: Node) -> None:
+        node.stage.check_inputs(node.inputs)
+        for input_name, source in node.inputs.items():
             if source not in self:
                 raise UserError(f"node '{name}' reads '{source}', which is not in the graph yet")
-            stage.check_columns(input_name, self.schema(source), f"node '{source}'")
-        self[name] = Node(stage, inputs)
-        return name
+            node.stage.check_columns(input_name, self.schema(source), f"node '{source}'")
 
     def schema(self, name: str) -> pa.Schema | None:
         """The schema of the parts that node ``name`` writes; None for one that writes no table."""
@@ -98,7 +109,11 @@ def told_of(name: str) -> Iterator[None]:
 
 
 def plan(graph: Graph, store: Store) -> dict[str, Artifact]:
-    """Where every node's artifact is or will be. Runs nothing. UserError where an outside file is missing."""
+    """Where every node's artifact is or will be. Runs nothing.
+
+    UserError where an outside file is missing, or where fields that were replaced do not fit together.
+    """
+    graph.check()
     artifacts: dict[str, Artifact] = {}
     for name, node in graph.items():
         with told_of(name):
@@ -123,6 +138,7 @@ def run(graph: Graph, store: Store, executor: Executor, only: Sequence[str] = ()
         raise RuntimeError(f"a worker process came upon run() in the script: {UNGUARDED}")
     artifacts = plan(graph, store)
     wanted = graph.ancestors(only) if only else list(graph)
+    store.open()
     for name in wanted:
         if not artifacts[name].done:
             with told_of(name):
@@ -178,9 +194,9 @@ def _gather_errors(out: Path, stage_name: str) -> int:
     folder, path = out / "errors", out / ERRORS
     if not path.is_file():  # else a run was killed between here and the manifest, and the folder may be half gone
         tables = []
-        for file in sorted(folder.glob("part-*.parquet")):
+        for file in sorted(folder.glob("part-*.parquet"), key=part_number):
             rows = read_part(file)
-            part = pa.array([int(file.stem.removeprefix("part-"))] * rows.num_rows, pa.int32())
+            part = pa.array([part_number(file)] * rows.num_rows, pa.int32())
             stage = pa.array([stage_name] * rows.num_rows, pa.string())
             tables.append(rows.append_column("part", part).append_column("stage", stage))
         if not tables:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.executor import UNGUARDED, Executor, Mapper, MapReport, Resources
+from pipeline.executor import UNGUARDED, Executor, Mapper, MapReport, Resources, check_settings
 from pipeline.parts import Part, map_part, parts_of, portable
 from pipeline.process import SPAWN, cores, end_with_parent, how_it_died, set_threads
 from pipeline.ranks import run_ranks
@@ -45,8 +45,7 @@ class LocalExecutor(Executor):
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise UserError(f"workers must be 0 or more, not {self.workers}")
-        if self.train_workers < 1:
-            raise UserError(f"train_workers must be 1 or more, not {self.train_workers}")
+        check_settings(self.train_workers, self.max_error_rate, self.item_timeout_s)
 
     def map(
         self,

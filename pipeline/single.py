@@ -11,7 +11,7 @@ from pipeline.executor import Executor
 from pipeline.graph import make
 from pipeline.progress import say, titled
 from pipeline.stage import Stage
-from pipeline.store import Artifact, Store, write_atomically
+from pipeline.store import LEFTOVERS, Artifact, Store, write_atomically
 
 CLAIM = ".key"
 """In a directory that is being written: the key of what it will hold, since its name does not tell."""
@@ -28,12 +28,15 @@ def prepare(stage: Stage, directories: Mapping[str, str], out: Path) -> tuple[di
         stage.check_columns(name, artifact.schema, directories[name])
     artifact = Artifact(out.absolute(), stage.key({name: a.key for name, a in inputs.items()}))
     _refuse_others(artifact, out)
+    Store(out.parent)  # refuses what cannot be a directory
     return inputs, artifact
 
 
 def make_single(stage: Stage, inputs: Mapping[str, Artifact], artifact: Artifact, executor: Executor) -> None:
     """Make ``artifact`` unless it is there, going on from what an interrupted run left."""
-    with Store(artifact.path.parent).lock(artifact, waiting=partial(say, "waiting for another run that makes it")):
+    store = Store(artifact.path.parent)
+    store.open()
+    with store.lock(artifact, waiting=partial(say, "waiting for another run that makes it")):
         _refuse_others(artifact, artifact.path)
         if artifact.done:
             say(f"done before: {artifact.path}")
@@ -65,5 +68,5 @@ def _refuse_others(artifact: Artifact, out: Path) -> None:
                 f"--out {out}: holds the unfinished work of other fields or inputs; "
                 "remove it or choose another directory"
             )
-    elif path.is_dir() and any(path.iterdir()):
+    elif path.is_dir() and not all(p.match(LEFTOVERS) for p in path.iterdir()):
         raise UserError(f"--out {out}: is not empty and not an artifact; choose another directory")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from pipeline.errors import UserError
 
 MANIFEST = "manifest.json"
 ERRORS = "errors.parquet"
+LOCKS = ".locks"
+LEFTOVERS = ".*.tmp"
+"""The names of files that ``write_atomically`` has not finished."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Artifact:
     @property
     def parts(self) -> list[Path]:
         """Paths of the parts, in order."""
-        return sorted(p for p in self.path.glob("part-*") if p.suffix in (".parquet", ".arrow"))
+        return sorted((p for p in self.path.glob("part-*") if p.suffix in (".parquet", ".arrow")), key=part_number)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All parts as one table. For tables known to be small; large ones are read part by part."""
@@ -80,23 +84,37 @@ class Artifact:
 
 
 class Store:
-    """A directory of artifacts, shared by any number of runs."""
+    """A directory of artifacts, shared by any number of runs. UserError where there can be no such directory."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).absolute()
+        try:
+            there = next(p for p in (self.root, *self.root.parents) if p.exists())
+        except OSError as error:
+            raise UserError(f"{root}: {error.strerror}") from None
+        if not there.is_dir():
+            raise UserError(f"{root}: no directory can be there, {there} is a file")
+
+    def open(self) -> None:
+        """Make the directory, unless it is there. UserError where that cannot be, or nothing can be written to it."""
+        folder = self.root / LOCKS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise UserError(f"{self.root}: cannot be written to ({error.strerror})") from None
 
     def artifact(self, stage_name: str, key: str) -> Artifact:
         return Artifact(self.root / f"{stage_name}-{key}", key)
 
     @contextmanager
     def lock(self, artifact: Artifact, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the right to write ``artifact``; calls ``waiting`` once where another run has it.
+        """Hold the right to write ``artifact`` of an open store; calls ``waiting`` once where another run has it.
 
         The lock belongs to the process and goes with it, also by SIGKILL.
         """
-        folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{artifact.path.name}.lock")
+        lock = FileLock(self.root / LOCKS / f"{artifact.path.name}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -142,6 +160,11 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
+def part_number(path: Path) -> int:
+    """Of a part or its errors. Names sort as numbers only up to 99,999."""
+    return int(path.stem.removeprefix("part-"))
+
+
 def part_rows(path: Path) -> int:
     """How many rows a part has, without reading them."""
     if path.suffix == ".arrow":
@@ -164,7 +187,7 @@ def part_metadata(path: Path) -> dict[bytes, bytes]:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that a killed run left in ``folder``. Call it while holding the lock."""
-    for path in folder.rglob(".*.tmp"):
+    for path in folder.rglob(LEFTOVERS):
         path.unlink(missing_ok=True)
 
 

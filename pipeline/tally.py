@@ -55,6 +55,7 @@ class Tally:
         self._expected: dict[int, int] = {}
         self._to_come = 0
         self._said = False
+        self._title = current_title()  # which the threads that feed workers do not know
         self._lock = threading.Lock()
 
     def hear(self, event: int | str) -> None:
@@ -66,7 +67,7 @@ class Tally:
         with self._lock:
             said, self._said = self._said, True
         if not said:
-            say(f"{current_title()}: {event}")
+            say(f"{self._title}: {event}")
 
     def expect(self, part: Part, items: int) -> None:
         """A part is to be made, of so many items at most."""

@@ -30,7 +30,10 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("--trees trees.txt --yield_rate=-1", "yield_rate must be 0 or more, not -1.0"),
         ("--trees trees.txt --workers two", "--workers: expected int or null, got 'two'"),
         ("--trees trees.txt --workers -1", "workers must be 0 or more, not -1"),
-        ("--trees trees.txt --max-error-rate 2", "--max-error-rate: expected a share from 0 to 1, got 2.0"),
+        ("--trees trees.txt --max-error-rate 2", "max_error_rate must be a share from 0 to 1, not 2.0"),
+        ("--trees trees.txt --item-timeout-s 0", "item_timeout_s must be more than 0, not 0.0"),
+        ("--trees trees.txt --store trees.txt", "trees.txt: no directory can be there, {here}/trees.txt is a file"),
+        ("--trees trees.txt --store trees.txt/x", "trees.txt/x: no directory can be there, {here}/trees.txt is a file"),
         ("--trees trees.txt --executor rai", "--executor: expected one of 'local', 'ray', got 'rai'"),
         ("--trees trees.txt --recipe Dilute", "--recipe: no class 'Dilute' (did you mean Diluted?)"),
         (

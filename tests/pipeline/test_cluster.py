@@ -92,7 +92,7 @@ class TestMap:
         with RayExecutor(workers=1, item_timeout_s=2.0) as executor:
             part = pa.table({"group": list("abc"), "x": [1.0, 2.0, 3.0]})
             executor.map(make, [[part]], tmp_path, schema=NUMBERS, by="group")
-        (reason,) = read_part(tmp_path / "errors" / "part-00000.parquet").to_pylist()
+        (reason,) = read_part(tmp_path / "errors" / "part-00000.parquet", ["item", "reason"]).to_pylist()
         assert reason == {"item": "b", "reason": "the worker died while processing it (nothing finished for 2 s)"}
 
 
@@ -124,9 +124,9 @@ class TestFit:
             executor.fit(average_ranks, Job(tmp_path))
 
 
-@pytest.mark.parametrize("given", [{"workers": 0}, {"train_workers": 0}])
-def test_numbers_of_workers_are_checked(given: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="workers must be"):
+@pytest.mark.parametrize("given", [{"workers": 0}, {"train_workers": 0}, {"item_timeout_s": 0}, {"max_error_rate": 2}])
+def test_settings_are_checked(given: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(given))} must be"):
         RayExecutor(**given)
 
 

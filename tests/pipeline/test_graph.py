@@ -66,6 +66,39 @@ class TestAdd:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choose(Stage):
+    """Columns in, the same columns out: which, its field says."""
+
+    column: str = "x"
+
+    def needs(self) -> Mapping[str, tuple[str, ...]]:
+        return {"rows": (self.column,)}
+
+    @property
+    def writes(self) -> pa.Schema:  # type: ignore[override]
+        return pa.schema([(self.column, pa.string())])
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None: ...
+
+
+def test_fields_that_were_replaced_must_fit_the_neighbours(store: Store) -> None:
+    g = graph()
+    g.add("chosen", Choose(), rows="numbers")
+    g.add("again", Choose(), rows="chosen")
+    g.replace("chosen", column="group")
+    with pytest.raises(
+        UserError, match=r"node 'again': Choose reads x from its input 'rows', but node 'chosen' has gro"
+    ):
+        plan(g, store)
+    g.replace("again", column="group")
+    plan(g, store)
+    g.replace("chosen", column="y")
+    with pytest.raises(UserError, match="node 'chosen': Choose reads y from its input 'rows'"):
+        run(g, store, LocalExecutor())
+    assert not store.root.exists()
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeepHalf(Stage):
     """Rows of any kind in, every other one out."""
 

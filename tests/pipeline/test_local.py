@@ -193,9 +193,12 @@ def test_a_script_that_runs_a_graph_without_the_usual_guard_ends(tmp_path: Path)
     assert said.splitlines()[-1].endswith('a script needs `if __name__ == "__main__":` around what it runs')
 
 
-@pytest.mark.parametrize("given", [{"workers": -1}, {"train_workers": 0}])
-def test_numbers_of_workers_are_checked(given: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="workers must be"):
+@pytest.mark.parametrize(
+    "given",
+    [{"workers": -1}, {"train_workers": 0}, {"item_timeout_s": 0}, {"item_timeout_s": -1}, {"max_error_rate": 2}],
+)
+def test_settings_are_checked(given: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(given))} must be"):
         LocalExecutor(**given)
 
 

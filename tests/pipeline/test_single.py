@@ -70,6 +70,15 @@ def test_other_files_are_not_overwritten(fruits: Path, capsys: pytest.CaptureFix
     assert "--out .: is not empty and not an artifact" in capsys.readouterr().err
     assert make_juice(out="trees.txt") == 2
     assert "--out trees.txt: is a file" in capsys.readouterr().err
+    assert make_juice(out="trees.txt/x/juice") == 2
+    assert "trees.txt/x: no directory can be there" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_before_it_said_what_it_makes_goes_on(fruits: Path) -> None:
+    Path("juice").mkdir()
+    Path("juice/.key.123-abc.tmp").touch()
+    assert make_juice() == 0
+    assert sorted(p.name for p in Path("juice").iterdir()) == ["errors.parquet", "manifest.json", "part-00000.parquet"]
 
 
 @pytest.mark.parametrize(

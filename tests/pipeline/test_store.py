@@ -55,6 +55,21 @@ class TestWriteAtomically:
         assert list((tmp_path / "deep").iterdir()) == []
 
 
+def test_parts_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (100_000, 99_999, 2):
+        (tmp_path / f"part-{number:05d}.parquet").touch()
+    assert [p.stem for p in Artifact(tmp_path, "").parts] == ["part-00002", "part-99999", "part-100000"]
+
+
+def test_a_store_that_cannot_be_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file/x/y", tmp_path / ("x" * 300)):
+        with pytest.raises(UserError):
+            Store(root)
+    with pytest.raises(UserError, match="/proc/store: cannot be written to"):
+        Store("/proc/store").open()
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
 class TestParts:
     def test_rows_schema_and_metadata_come_back(self, tmp_path: Path, suffix: str) -> None:
