@@ -43,19 +43,19 @@ def finetune(
     encoder  a model of the hub or a directory; not used where the graph has a node ``encoder``
     prefix   what the names of these nodes begin with (but ``encoder``), for a graph with several recipes
     splits   those with a node ``evaluate-<split>``; a further one for test, ``test_x``, also has ``predictions_x``
-    start    the node whose encoder training starts from, where that is a trained model
+    start    the node whose encoder training starts from, where that is a trained model; of several seeds each from its
+             own, ``<start>-0``, where there are such
     examples the node with the examples, where there is one; ``train.group`` says which of several tasks' are taken
     """
-    if seeds < 1:
-        raise UserError("seeds must be at least 1")
+    runs = suffixes(seeds)
     if "encoder" not in g:
         g.add("encoder", LoadEncoder(encoder=encoder))
     if examples is None:
         examples = g.add(f"{prefix}examples", Encode(task=task), rows=rows, model="encoder")
-    for i in range(seeds):
-        suffix = f"-{i}" if seeds > 1 else ""
+    for i, suffix in enumerate(runs):
         run = replace(train, task=task, seed=train.seed + i)
-        model = g.add(f"{prefix}train{suffix}", run, model=start, examples=examples)
+        own = f"{start}{suffix}"
+        model = g.add(f"{prefix}train{suffix}", run, model=own if own in g else start, examples=examples)
         inputs = {"model": model, "examples": examples}
         for split in splits:
             g.add(f"{prefix}evaluate-{split}{suffix}", Evaluate(task=task, split=split, group=run.group), **inputs)
@@ -63,6 +63,13 @@ def finetune(
                 name = f"{prefix}predictions{split.removeprefix('test')}{suffix}"
                 g.add(name, Predict(task=task, split=split, group=run.group), **inputs)
     return g
+
+
+def suffixes(seeds: int) -> list[str]:
+    """What the names of each seed's nodes end with: ``-0``, ``-1`` and so on, or nothing where there is one seed."""
+    if seeds < 1:
+        raise UserError("seeds must be at least 1")
+    return [f"-{i}" for i in range(seeds)] if seeds > 1 else [""]
 
 
 def report(artifacts: Mapping[str, Artifact]) -> None:

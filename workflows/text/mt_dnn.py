@@ -26,7 +26,7 @@ from stages.load_encoder import LoadEncoder
 from stages.text.group_candidates import GroupCandidates
 from stages.text.read_glue import GLUE, Name, ReadGlue
 from stages.train import Train
-from workflows.text.finetune import finetune, spread
+from workflows.text.finetune import finetune, spread, suffixes
 from workflows.text.glue import FIGURES, glue_splits
 
 DROPOUT = {"cola": 0.05, "mnli": 0.3}
@@ -55,13 +55,15 @@ def graph(
         encoder: BERT-type encoder: a name on the hub or a directory.
         pairs: What labels pairs of texts: the stochastic answer network, or a linear layer on [CLS].
         rank_qnli: Learn QNLI by ranking the sentences of a question, as the paper does; GLUE has since disallowed it.
+            Its accuracy is then that of holding a question's first sentence to be its answer and no other.
         ratios: How often an epoch passes over a task, by name, where that is not once.
         max_tokens: Wordpieces of an example.
         train: The run on all tasks, which follow from the names; where MNLI is among them, its accuracy on dev says
             which weights are kept.
         tune: The run on each task from the shared encoder and the task's head on it.
         alone: Also train each task from the encoder as it was, with the same settings, to compare.
-        seeds: Runs of each task alone, of which the table shows mean and spread.
+        seeds: Runs on all tasks, each with its own run on each task, and runs from the encoder as it was; of which the
+            table shows mean and spread.
     """
     g = Graph()
     single = {name: single_task(name, pairs, rank_qnli, max_tokens) for name in tasks}
@@ -72,9 +74,13 @@ def graph(
     g.add("encoder", LoadEncoder(encoder=encoder))
     g.add("examples", Encode(task=shared), model="encoder", **rows)
     select_by = train.select_by or ("mnli/accuracy" if "mnli" in tasks else None)
-    g.add("train", replace(train, task=shared, select_by=select_by), model="encoder", examples="examples")
-    for split in dict.fromkeys(split for name in tasks for split in glue_splits(name)):
-        g.add(f"shared-evaluate-{split}", Evaluate(task=shared, split=split), model="train", examples="examples")
+    splits = dict.fromkeys(split for name in tasks for split in glue_splits(name))
+    for i, suffix in enumerate(suffixes(seeds)):
+        run = replace(train, task=shared, select_by=select_by, seed=train.seed + i)
+        model = g.add(f"train{suffix}", run, model="encoder", examples="examples")
+        for split in splits:
+            evaluation = Evaluate(task=shared, split=split)
+            g.add(f"shared-evaluate-{split}{suffix}", evaluation, model=model, examples="examples")
     for name, task in single.items():
         own = replace(tune, group=name)
         further = {"seeds": seeds, "splits": glue_splits(name), "examples": "examples"}

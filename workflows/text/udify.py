@@ -20,7 +20,7 @@ from stages.text.plot_layer_weights import PlotLayerWeights
 from stages.text.read_conllu import ReadConllu
 from stages.text.write_conllu import WriteConllu
 from stages.train import Train
-from workflows.text.finetune import finetune, report
+from workflows.text.finetune import finetune, report, suffixes
 
 __all__ = ["graph", "report"]
 
@@ -79,7 +79,7 @@ def graph(
     g = Graph()
     g.add("rows", ReadConllu(train=train_files, dev=dev_files, test=test_files))
     finetune(g, task, PRESETS[preset], encoder, seeds)
-    for suffix in [f"-{i}" for i in range(seeds)] if seeds > 1 else [""]:
+    for suffix in suffixes(seeds):
         g.add(f"conllu{suffix}", WriteConllu(), predictions=f"predictions{suffix}")
         g.add(f"layers{suffix}", PlotLayerWeights(), model=f"train{suffix}")
     return g

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.tasks import ClassifyPairs, ClassifyText, MultiTask, RankCandidates, ScoreText
-from pipeline import Artifact, LocalExecutor, Store, run
+from pipeline import Artifact, LocalExecutor, Store, UserError, run
 from stages.encode import Encode
 from stages.predict import predict_file
 from tests.models.small_encoders import save_encoder
@@ -81,7 +81,7 @@ def test_shared_tuned_and_alone_have_figures(
     artifacts: dict[str, Artifact], capsys: pytest.CaptureFixture[str]
 ) -> None:
     shared = artifacts["shared-evaluate-dev"].manifest["metrics"]
-    assert {"sst2/accuracy", "rte/accuracy", "qnli/first_is_relevant", "qnli/mrr"} <= set(shared)
+    assert {"sst2/accuracy", "rte/accuracy", "qnli/accuracy", "qnli/first_is_relevant", "qnli/mrr"} <= set(shared)
     rows = [artifacts[f"{name}-evaluate-dev"].rows() for name in ("sst2", "rte", "qnli")]
     assert rows == [8, 8, 8]  # of examples that are encoded once
     assert [artifacts[f"rte{suffix}-predictions"].rows() for suffix in ("", "-alone")] == [0, 0]
@@ -91,6 +91,29 @@ def test_shared_tuned_and_alone_have_figures(
     lines = [line.split() for line in capsys.readouterr().err.splitlines()]
     assert ["task", "split", "figure", "shared", "tuned", "alone"] in lines
     assert any(line[:3] == ["rte", "dev", "accuracy"] and len(line) == 6 for line in lines)
+
+
+def test_every_seed_has_a_shared_run_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = mt_dnn.graph("anywhere", ("rte", "sst2"), train=replace(TRAIN, seed=4), seeds=2, alone=True)
+    assert [graph[f"train-{i}"].stage.seed for i in range(2)] == [4, 5]
+    for i in range(2):
+        nodes = ("shared-evaluate-dev", "rte-train", "rte-evaluate-dev", "rte-alone-train")
+        models = [graph[f"{node}-{i}"].inputs["model"] for node in nodes]
+        assert models == [f"train-{i}", f"train-{i}", f"rte-train-{i}", "encoder"]
+    figures = {"shared": {"rte/accuracy": 0.5}, "rte": {"accuracy": 0.6}, "rte-alone": {"accuracy": 0.7}}
+    artifacts = {}
+    for name, metrics in figures.items():
+        for i in range(2):
+            node = f"{name}-evaluate-dev-{i}"
+            moved = {figure: value + 0.1 * i for figure, value in metrics.items()}
+            (tmp_path / node).mkdir()
+            (tmp_path / node / "manifest.json").write_text(json.dumps({"metrics": moved}))
+            artifacts[node] = Artifact(tmp_path / node, node)
+    mt_dnn.report(artifacts)
+    shown = " ".join(capsys.readouterr().err.splitlines()[-1].split())
+    assert shown == "rte dev accuracy 0.5500 ± 0.0707 0.6500 ± 0.0707 0.7500 ± 0.0707"
+    with pytest.raises(UserError, match="seeds must be at least 1"):
+        mt_dnn.graph("anywhere", ("rte",), seeds=0)
 
 
 def test_a_task_alone_goes_on_with_its_head(artifacts: dict[str, Artifact]) -> None:
