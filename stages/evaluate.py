@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from models.task_file import load_task
 from models.tasks import Task
+from models.tasks.multi_task import own_examples
 from pipeline import Artifact, Executor, Resources, Stage
 from pipeline.progress import say
 from pipeline.store import write_json
@@ -65,9 +66,9 @@ class Evaluator:
         self.stage = stage
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        examples = MappedExamples([table])
         mine = rows_of(table, self.stage.split, self.stage.group)
         task, vocabulary = self.inference.task, self.inference.vocabulary
+        examples = MappedExamples([own_examples(table, task, self.stage.group)])
         drawn = [task.draw(examples, int(i), np.random.default_rng([self.stage.seed, i]), vocabulary) for i in mine]
         rows = self.inference.evaluate(drawn)
         return pa.table({"result": pa.array([json.dumps(r) for r in rows], pa.string())})

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from models.tasks import Batch, Task
+from models.tasks.multi_task import own_examples
 from models.vocabulary import Vocabulary
 from pipeline import UserError
+from pipeline.store import read_part
 from stages.example_order import ExampleOrder
-from stages.examples import open_examples
+from stages.examples import MappedExamples
 from stages.micro_batches import cut
 from stages.rank_group import Ranks
 from stages.windows import WINDOW, has_windows
@@ -71,7 +73,7 @@ class TrainingBatches:
     ) -> None:
         self.task, self.vocabulary, self.ranks, self.out = task, vocabulary, ranks, out
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
-        self.examples = open_examples(parts)
+        self.examples = MappedExamples(own_examples(read_part(part), task, group) for part in parts)
         self._ratios, self._only = task.groups(), group
         groups = self._groups_of("train")
         filled = [(g, r) for g, r in zip(groups, self._ratios.values() or (1.0,), strict=True) if len(g)]

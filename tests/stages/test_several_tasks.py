@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,15 @@ from models.tasks import (
 from models.tasks.multi_task import own_examples, place_of
 from models.tasks.task import GROUP
 from models.vocabulary import Vocabulary
+from pipeline import Artifact, LocalExecutor, Stage
+from pipeline.graph import make
+from stages.encode import Encode
+from stages.evaluate import Evaluate
 from stages.examples import MappedExamples
+from stages.predict import Predict
+from stages.train import Train
 from stages.windows import has_windows, join_windows
+from tests.cases import artifact
 from tests.stages.text.small_pages import annotation, nq_page
 from tests.stages.text.small_treebank import sentence
 from tests.stages.tiny_world import extended_bert
@@ -168,3 +176,35 @@ def test_tasks_that_share_an_encoder_have_the_examples_losses_answers_and_figure
         for answer, of_own in zip(found.answers, expected.answers, strict=True):
             assert answer[GROUP] == name
             assert {c: answer[place_of(c, name, answer)] for c in of_own} == of_own
+
+
+def test_a_task_goes_on_alone_from_the_examples_and_the_model_of_several(tmp_path: Path) -> None:
+    """Among examples of a task that has segments, other types of the same columns, and no windows."""
+    tag = TASKS["tag"]
+    several = MultiTask({"kind": TASKS["kind"], "tag": tag})
+    tables = {
+        name: pa.Table.from_pylist(
+            [{"id": f"{i}", **ROWS[name], "split": split} for i, split in enumerate(("train", "dev", "test"))]
+        )
+        for name in several.tasks
+    }
+
+    def made(name: str, stage: Stage, **inputs: Artifact) -> Artifact:
+        out = Artifact(tmp_path / name, name)
+        make(stage, inputs, out, LocalExecutor())
+        return out
+
+    start = extended_bert(tmp_path / "start")
+    rows = {name: artifact(tmp_path / f"{name}-rows", table) for name, table in tables.items()}
+    examples = made("examples", Encode(task=several), model=start, **rows)
+    shared = made("shared", Train(task=several, steps=2, global_batch_size=2), model=start, examples=examples)
+    run = Train(task=tag, group="tag", steps=2, global_batch_size=2)
+    tuned = made("tuned", run, model=shared, examples=examples)
+    assert "accuracy" in tuned.manifest["metrics"]
+    both = {"model": tuned, "examples": examples}
+    evaluated = made("figures", Evaluate(task=tag, group="tag"), **both)
+    assert "accuracy" in evaluated.manifest["metrics"]
+    (answer,) = made("answers", Predict(task=tag, group="tag"), **both).read().to_pylist()
+    assert [word["word"] for word in answer["tagged"]] == TAGGED["words"]
+    of_all = made("answers-of-all", Predict(task=several), model=shared, examples=examples).read().to_pylist()
+    assert [answer["group"] for answer in of_all] == ["kind", "tag"]

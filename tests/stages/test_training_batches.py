@@ -7,7 +7,7 @@ import pyarrow as pa
 import torch
 
 from models.scoring.aspects import SENTIHOOD
-from models.tasks import ClassifyText, JudgeAspects, JudgeRelevance, MultiTask, Task
+from models.tasks import ClassifyText, JudgeAspects, JudgeRelevance, MultiTask, TagWords, Task
 from models.vocabulary import Vocabulary
 from pipeline.store import write_part
 from stages.rank_group import Ranks
@@ -48,6 +48,26 @@ def test_a_query_s_candidates_are_watched_together(tmp_path: Path) -> None:
     dev = [{"query_id": query} for query in "aaaaabbbccccdd"]
     assert watched(JudgeRelevance(), dev, 8, tmp_path) == [*range(5), *range(8, 12)]
     assert watched(JudgeRelevance(), [{"query_id": None}] * 4, 2, tmp_path / "none") == [0, 2]
+
+
+def test_one_of_several_tasks_is_trained_on_its_examples_among_theirs(tmp_path: Path) -> None:
+    """Of other types, or with columns that its own examples do not have."""
+    tokenizer = save_tokenizer(tmp_path)
+    tag = TagWords(tags=("O", "X"))
+    several = MultiTask({"kind": ClassifyText(labels=("a", "b")), "tag": tag})
+    rows = [
+        {"group": "kind", "id": "1", "text": "stir", "label": "a", "split": "train"},
+        {"group": "tag", "id": "2", "words": ["stir", "soup"], "tags": ["O", "X"], "split": "train"},
+    ]
+    part = tmp_path / "part-00000.arrow"
+    encoded = [example for row in rows for example in several.encode(row, tokenizer)]
+    write_part(part, pa.Table.from_pylist(encoded, several.example_schema))
+    ranks, sizes = Ranks(0, 1, torch.device("cpu")), {"batch_size": 1, "micro_batch_tokens": 1, "seed": 0}
+    batches = TrainingBatches(tag, Vocabulary.of(tokenizer), [part], tmp_path, ranks, group="tag", **sizes)
+    (micro,) = batches.of_step(0).micro_batches
+    assert micro.positions.tolist() == [1]
+    assert micro.batch.labels["tags"].tolist() == [[0, 1]]
+    assert [e["gold"] for e in micro.batch.examples] == [["O", "X"]]
 
 
 def test_each_of_several_tasks_is_watched_by_its_own_rule(tmp_path: Path) -> None:
