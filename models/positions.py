@@ -21,7 +21,7 @@ def positions_of(directory: Path) -> int | None:
     """
     config = AutoConfig.from_pretrained(str(directory))
     with torch.device("meta"):  # its layers without their weights
-        encoder = AutoModel.from_config(config)
+        encoder = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     for name, table in encoder.named_modules():
         if name.rpartition(".")[2] == TABLE and isinstance(table, nn.Embedding):
             return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 
 from models.tag_schemes import first_offence, repair
 from pipeline import Artifact, Executor, Rejected, Stage
 from pipeline.store import listing_digest
-from stages.text.split_files import as_parts, file_of, numbered_lines, present
+from stages.text.split_files import Item, PartReader, as_parts, numbered_lines, present
 
 DOCUMENT = "-DOCSTART-"
 """The word that begins a document."""
@@ -36,6 +36,8 @@ class ReadConll(Stage):
     A sentence with a line that lacks a column or a tag that is against the scheme becomes an error row that names it.
     """
 
+    version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             ("id", pa.string()),
@@ -69,38 +71,36 @@ class ReadConll(Stage):
         return listing_digest(present(self.files().values()))
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        executor.map(partial(ColumnReader, self), as_parts(self.files()), out, schema=self.writes)
+        parts = as_parts(self.files(), self.documents)
+        executor.map(partial(PartReader, self.documents, self.writes), parts, out, schema=self.writes)
 
-
-class ColumnReader:
-    """A file in, its sentences out."""
-
-    def __init__(self, stage: ReadConll) -> None:
-        self.stage = stage
-
-    def __call__(self, item: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        path, split = file_of(item)
-        rows: list[dict[str, Any]] = []
-        rejected = []
+    def documents(self, path: Path, split: str) -> Iterator[Item]:
+        """The sentences of each document, or by themselves where there are none: a document stays in one part."""
         document = None
-        for lines in blocks(numbered_lines(path), self.stage.comments):
+        sentences: Item = []
+        for lines in blocks(numbered_lines(path), self.comments):
             if (lines[0][1] or "").startswith(DOCUMENT):
-                document = f"{path.name}:{lines[0][0]}"
+                if sentences:
+                    yield sentences
+                document, sentences = f"{path.name}:{lines[0][0]}", []
                 lines = lines[1:]
             if not lines:
                 continue
             try:
                 words, tags = self._sentence(lines)
             except BadLine as error:
-                rejected.append(Rejected(f"{path.name}:{error.line}", str(error)))
+                sentences.append(Rejected(f"{path.name}:{error.line}", str(error)))
             else:
                 id_ = f"{path.name}:{lines[0][0]}"
-                rows.append({"id": id_, "document": document, "words": words, "tags": tags, "split": split})
-        return pa.Table.from_pylist(rows, ReadConll.writes), rejected
+                sentences.append({"id": id_, "document": document, "words": words, "tags": tags, "split": split})
+            if document is None:
+                yield sentences
+                sentences = []
+        if sentences:
+            yield sentences
 
     def _sentence(self, lines: Lines) -> tuple[list[str], list[str]]:
         """Words and tags. BadLine where one of the lines is not as it should be."""
-        stage = self.stage
         words, tags = [], []
         n_columns = 0
         for number, line in lines:
@@ -111,17 +111,17 @@ class ColumnReader:
             if len(columns) != n_columns:
                 raise BadLine(number, f"{len(columns)} columns, but its sentence begins with {n_columns}")
             try:
-                word, tag = columns[stage.word_column], columns[stage.tag_column]
+                word, tag = columns[self.word_column], columns[self.tag_column]
             except IndexError:
-                asked = f"word_column={stage.word_column}, tag_column={stage.tag_column}"
+                asked = f"word_column={self.word_column}, tag_column={self.tag_column}"
                 raise BadLine(number, f"it has {len(columns)} columns, too few for {asked}") from None
             if not word.strip() or not tag.strip():
                 raise BadLine(number, "an empty word or tag")
             words.append(word)
             tags.append(tag)
-        if stage.scheme == "none":
+        if self.scheme == "none":
             return words, tags
-        if offence := first_offence(tags, stage.scheme):
+        if offence := first_offence(tags, self.scheme):
             position, reason = offence
             raise BadLine(lines[position][0], f"{reason}; correct it, or say which scheme the file has")
         return words, repair(tags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
-from stages.text.split_files import as_parts, file_of, numbered_lines
+from stages.text.split_files import Item, PartReader, as_parts, numbered_lines
 
 FILES = ("seq.in", "seq.out", "label")
 
@@ -30,6 +31,8 @@ class ReadIntents(Stage):
     becomes an error row.
     """
 
+    version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"folder"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             ("id", pa.string()),
@@ -63,23 +66,18 @@ class ReadIntents(Stage):
         return listing_digest(folder / name for folder in self.folders().values() if folder for name in FILES)
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        executor.map(UtteranceReader, as_parts(self.folders()), out, schema=self.writes)
+        parts = as_parts(self.folders(), utterances)
+        executor.map(partial(PartReader, utterances, self.writes), parts, out, schema=self.writes)
 
 
-class UtteranceReader:
-    """A folder in, its utterances out."""
-
-    def __call__(self, item: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        folder, split = file_of(item)
-        rows: list[dict[str, Any]] = []
-        rejected = []
-        for number, lines in enumerate(parallel_lines(folder), 1):
-            id_ = f"{folder.name}/{FILES[0]}:{number}"
-            try:
-                rows.append({"id": id_, **utterance(lines), "split": split})
-            except ValueError as error:
-                rejected.append(Rejected(id_, str(error)))
-        return pa.Table.from_pylist(rows, ReadIntents.writes), rejected
+def utterances(folder: Path, split: str) -> Iterator[Item]:
+    """The utterances of a folder, each by itself."""
+    for number, lines in enumerate(parallel_lines(folder), 1):
+        id_ = f"{folder.name}/{FILES[0]}:{number}"
+        try:
+            yield [{"id": id_, **utterance(lines), "split": split}]
+        except ValueError as error:
+            yield [Rejected(id_, str(error))]
 
 
 def parallel_lines(folder: Path) -> Iterator[dict[str, str | None]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from xml.etree import ElementTree
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from models.scoring.aspects import SEMEVAL
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.aspect_rows import ASPECTS
-from stages.text.split_files import as_parts, file_of, present
+from stages.text.split_files import Item, PartReader, as_parts, present
 
 ABSENT = SEMEVAL[-1]
 CATEGORIES = ("price", "anecdotes/miscellaneous", "food", "ambience", "service")
@@ -33,7 +33,8 @@ class ReadSemevalAbsa(Stage):
     A sentence without text or an id of its own, or with an unknown category or polarity, becomes an error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = ASPECTS
 
     train: str
@@ -67,19 +68,11 @@ class ReadSemevalAbsa(Stage):
         for path in present(self.files().values()):
             if not any(element.find(".//aspectCategory") is not None for element in sentences(Path(path))):
                 raise UserError(f"{path}: no sentence has an aspectCategory; give a file of the restaurants, with gold")
-        executor.map(partial(ReviewReader, self), as_parts(self.files()), out, schema=self.writes)
+        parts = as_parts(self.files(), self.reviews)
+        executor.map(partial(PartReader, self.reviews, self.writes), parts, out, schema=self.writes)
 
-
-class ReviewReader:
-    """A file in, its questions out."""
-
-    def __init__(self, stage: ReadSemevalAbsa) -> None:
-        self.stage = stage
-
-    def __call__(self, item: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        path, split = file_of(item)
-        rows: list[dict[str, Any]] = []
-        rejected = []
+    def reviews(self, path: Path, split: str) -> Iterator[Item]:
+        """The questions about each sentence."""
         seen: set[str] = set()
         for number, sentence in enumerate(sentences(path), 1):
             try:
@@ -87,14 +80,15 @@ class ReviewReader:
                 if id_ in seen:
                     raise ValueError(f"another sentence has the id {id_}")
             except ValueError as error:
-                rejected.append(Rejected(f"{path.name}, sentence {number}", str(error)))
+                yield [Rejected(f"{path.name}, sentence {number}", str(error))]
                 continue
             seen.add(id_)
-            mine = "dev" if split == "train" and share_of(id_) < self.stage.dev_fraction else split
-            for aspect in self.stage.aspects:
-                row = {"id": f"{path.name}:{id_}", "text": text, "target": None, "aspect": aspect.partition("/")[0]}
-                rows.append({**row, "label": polarities.get(aspect, ABSENT), "split": mine})
-        return pa.Table.from_pylist(rows, ASPECTS), rejected
+            mine = "dev" if split == "train" and share_of(id_) < self.dev_fraction else split
+            row = {"id": f"{path.name}:{id_}", "text": text, "target": None, "split": mine}
+            yield [
+                {**row, "aspect": aspect.partition("/")[0], "label": polarities.get(aspect, ABSENT)}
+                for aspect in self.aspects
+            ]
 
     def _parse(self, sentence: ElementTree.Element) -> tuple[str, str, dict[str, str]]:
         """Id, text and category -> polarity. ValueError says what is wrong."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from models.scoring.aspects import SENTIHOOD
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.aspect_rows import ASPECTS
-from stages.text.split_files import as_parts, file_of, present
+from stages.text.split_files import Item, PartReader, as_parts, present
 
 TARGETS = ("LOCATION1", "LOCATION2")
 
@@ -35,6 +35,8 @@ class ReadSentihood(Stage):
     sentences is a UserError.
     """
 
+    version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = ASPECTS
 
     train: str
@@ -57,21 +59,11 @@ class ReadSentihood(Stage):
         return listing_digest(present(self.files().values()))
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        for path in present(self.files().values()):
-            sentences_of(Path(path))
-        executor.map(partial(SentenceReader, self.aspects), as_parts(self.files()), out, schema=self.writes)
+        parts = as_parts(self.files(), self.sentences)
+        executor.map(partial(PartReader, self.sentences, self.writes), parts, out, schema=self.writes)
 
-
-class SentenceReader:
-    """A file in, its questions out."""
-
-    def __init__(self, aspects: Sequence[str]) -> None:
-        self.aspects = aspects
-
-    def __call__(self, item: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        path, split = file_of(item)
-        rows = []
-        rejected = []
+    def sentences(self, path: Path, split: str) -> Iterator[Item]:
+        """The questions about each sentence."""
         seen: set[str] = set()
         for number, sentence in enumerate(sentences_of(path), 1):
             try:
@@ -79,13 +71,14 @@ class SentenceReader:
                 if str(sentence["id"]) in seen:
                     raise ValueError(f"another sentence has the id {sentence['id']}")
             except ValueError as error:
-                rejected.append(Rejected(f"{path.name}, sentence {number}", str(error)))
+                yield [Rejected(f"{path.name}, sentence {number}", str(error))]
                 continue
             seen.add(str(sentence["id"]))
-            for target, aspect, label in self._questions(text, opinions):
-                row = {"id": f"{path.name}:{sentence['id']}", "text": plain(text), "target": plain(target)}
-                rows.append({**row, "aspect": aspect.replace("-", " "), "label": label, "split": split})
-        return pa.Table.from_pylist(rows, ASPECTS), rejected
+            row = {"id": f"{path.name}:{sentence['id']}", "text": plain(text), "split": split}
+            yield [
+                {**row, "target": plain(target), "aspect": aspect.replace("-", " "), "label": label}
+                for target, aspect, label in self._questions(text, opinions)
+            ]
 
     def _questions(self, text: str, opinions: Mapping[tuple[str, str], str]) -> Iterator[tuple[str, str, str]]:
         for target in TARGETS:

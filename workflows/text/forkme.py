@@ -14,8 +14,9 @@ CONTRIBUTING.md says how.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ from models.tasks.segments import encode_segments
 from models.vocabulary import Vocabulary
 from pipeline import Artifact, Executor, Graph, Rejected, Stage, UserError
 from pipeline.store import listing_digest
-from stages.text.split_files import SPLITS, as_parts, file_of, numbered_lines
+from stages.text.split_files import SPLITS, Item, PartReader, as_parts, numbered_lines
 from stages.train import Train
 from workflows.text.finetune import finetune, report
 
@@ -64,25 +65,22 @@ class ReadLabelledLines(Stage):
         return listing_digest(self.files().values())  # called before any work: a missing file is said at once
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        executor.map(LineReader, as_parts(self.files()), out, schema=self.writes)  # a part a file
+        # Parts of a thousand rows are read in parallel, by a PartReader that each worker makes for itself.
+        read = partial(PartReader, labelled_lines, self.writes)
+        executor.map(read, as_parts(self.files(), labelled_lines), out, schema=self.writes)
 
 
-class LineReader:
-    """A file in, its rows out. Made once a worker; ``functools.partial`` gives it arguments."""
-
-    def __call__(self, file: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        path, split = file_of(file)
-        rows: list[dict[str, str]] = []
-        rejected = []
-        for number, line in islice(numbered_lines(path), 1, None):  # below the header
-            id_ = f"{path.name}:{number}"
-            text, tab, label = (line or "").strip().rpartition("\t")
-            if tab:
-                rows.append({"id": id_, "text": text, "label": label, "split": split})
-            else:  # a bad row is a line in errors.parquet, with what to do about it; it never stops a run
-                what = "save the file as UTF-8" if line is None else "expected a sentence, a tab and a label"
-                rejected.append(Rejected(id_, what))
-        return pa.Table.from_pylist(rows, ReadLabelledLines.writes), rejected
+def labelled_lines(path: Path, split: str) -> Iterator[Item]:
+    """The rows of a file, each by itself."""
+    for number, line in islice(numbered_lines(path), 1, None):  # below the header
+        id_ = f"{path.name}:{number}"
+        text, tab, label = (line or "").strip().rpartition("\t")
+        if tab:
+            yield [{"id": id_, "text": text, "label": label, "split": split}]
+        else:  # a bad row is a line in errors.parquet, with what to do about it; it never stops a run
+            yield [
+                Rejected(id_, "save the file as UTF-8" if line is None else "expected a sentence, a tab and a label")
+            ]
 
 
 # ---------------------------------------------------------------------------------------------------- the task
