@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class Stage(ABC):
     neutral: ClassVar[frozenset[str]] = frozenset()
     """Fields that say how to compute and not what: memory for time, how often to save. Not part of the key."""
 
+    paths: ClassVar[frozenset[str]] = frozenset()
+    """Fields that name files, folders, patterns or lists of them with commas. The key has them as absolute paths, or,
+    where there is an input "folder" that they start from, without needless parts: it does not depend on spelling."""
+
     @abstractmethod
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any] | None:
         """Write the artifact's files into ``out``, going on from what an interrupted run left there.
@@ -58,11 +63,18 @@ class Stage(ABC):
             {
                 "stage": type(self).__name__,
                 "version": self.version,
-                "fields": {n: v for n, v in fields_as_json(self).items() if n not in self.neutral},
+                "fields": self._fields_of_key(below="folder" in input_keys),
                 "fingerprint": self.fingerprint(),
                 "inputs": dict(input_keys),
             }
         )
+
+    def _fields_of_key(self, below: bool) -> dict[str, Any]:
+        fields = {n: v for n, v in fields_as_json(self).items() if n not in self.neutral}
+        for name in self.paths:
+            if fields[name]:
+                fields[name] = os.path.normpath(fields[name]) if below else one_spelling(fields[name])
+        return fields
 
     def needs(self) -> Mapping[str, tuple[str, ...]]:
         """This stage's inputs and their columns: ``reads``, unless they follow from the fields."""
@@ -89,6 +101,14 @@ class Stage(ABC):
                 f"{type(self).__name__} reads {', '.join(missing)} from its input '{input_name}', "
                 f"but {source} has {', '.join(have) or 'no table'}"
             )
+
+
+def one_spelling(paths: str) -> str:
+    """Absolute paths and patterns for those in a field, with commas between them; what names no file stays."""
+    pieces = [paths] if Path(paths).exists() else [piece.strip() for piece in paths.split(",")]
+    return ",".join(
+        os.path.normpath(Path(p).absolute()) if Path(p).exists() or set(p) & set("*?[") else p for p in pieces
+    )
 
 
 def fields_as_json(value: Any) -> Any:

@@ -215,7 +215,7 @@ def listing_digest(paths: Iterable[str | Path]) -> str:
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:
             status = file.stat()
-            entries.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
+            entries.append([os.path.normpath(file.absolute()), status.st_size, status.st_mtime_ns])
     return digest(entries)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -25,6 +25,8 @@ class LoadEncoder(Stage):
     Out  a Hugging Face directory (config.json, model.safetensors, tokenizer files) with every layer that the
          checkpoint has; layers that it lacks stay missing and start from the seed of what trains them
     """
+
+    paths: ClassVar[frozenset[str]] = frozenset({"encoder"})
 
     encoder: str = "google-bert/bert-base-uncased"
     """A model of the hub or a directory: any that AutoModel and a fast tokenizer load."""

@@ -32,6 +32,7 @@ class ReadConllu(Stage):
     line's number. Sentences without a tree ("_" for every HEAD) are read: they can be parsed.
     """
 
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             *((name, pa.string()) for name in ("id", "treebank", "split", "conllu")),

@@ -32,6 +32,7 @@ class ReadCorpus(Stage):
     not UTF-8 become error rows.
     """
 
+    paths: ClassVar[frozenset[str]] = frozenset({"texts"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [("id", pa.string()), ("sentences", pa.list_(pa.string())), ("split", pa.string())]
     )

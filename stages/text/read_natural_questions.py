@@ -31,6 +31,7 @@ class ReadNaturalQuestions(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = PAGE
 
     train: str | None = None

@@ -27,6 +27,7 @@ class ReadSentences(Stage):
     Out  video_id str (the file), text str, tokens list<uint16> (empty), split str
     """
 
+    paths: ClassVar[frozenset[str]] = frozenset({"texts"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             ("video_id", pa.string()),

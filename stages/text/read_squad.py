@@ -30,6 +30,7 @@ class ReadSquad(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             *((name, pa.string()) for name in ("id", "title", "question", "context")),

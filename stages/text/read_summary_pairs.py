@@ -28,6 +28,7 @@ class ReadSummaryPairs(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"articles", "summaries"})
     writes: ClassVar[pa.Schema] = SUMMARY_ROWS
 
     articles: str

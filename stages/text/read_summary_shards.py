@@ -39,6 +39,7 @@ class ReadSummaryShards(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"shards"})
     writes: ClassVar[pa.Schema] = SUMMARY_ROWS
 
     shards: str

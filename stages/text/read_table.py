@@ -28,6 +28,7 @@ class ReadTable(Stage):
     error row. A test file may lack the label's column.
     """
 
+    paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = LABELLED
 
     train: str | None = None

@@ -58,6 +58,7 @@ class EmbedClips(Stage):
     """Of the network's products: auto is bfloat16 where the machine has units for it, else float32"""
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"weights"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"videos": ("video_id", "path")}
     writes: ClassVar[pa.Schema | None] = feature_schema(FEATURE_WIDTH)
 

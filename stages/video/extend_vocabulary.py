@@ -35,6 +35,7 @@ class ExtendVocabulary(Stage):
     output layer is the embedding; new biases are 0, and -100 for leaves without clips, which are never predicted.
     """
 
+    paths: ClassVar[frozenset[str]] = frozenset({"encoder"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"codebook": ()}
 
     encoder: str = "google-bert/bert-large-uncased"

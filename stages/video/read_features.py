@@ -49,6 +49,7 @@ class ReadFeatures(Stage):
     """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts. By default
     one 64th of them, from 1 to 64."""
 
+    paths: ClassVar[frozenset[str]] = frozenset({"features"})
     writes: ClassVar[pa.Schema | None] = feature_schema(FEATURE_WIDTH)
 
     def __post_init__(self) -> None:

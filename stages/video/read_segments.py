@@ -43,6 +43,7 @@ class ReadSegments(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"labels"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": (), "splits": ("video_id", "split")}
     optional: ClassVar[frozenset[str]] = frozenset({"folder", "splits"})
     writes: ClassVar[pa.Schema | None] = LABELS

@@ -53,6 +53,7 @@ class ReadVideos(Stage):
     """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts. By default
     one 64th of them, from 1 to 64."""
 
+    paths: ClassVar[frozenset[str]] = frozenset({"videos"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": ()}
     optional: ClassVar[frozenset[str]] = frozenset({"folder"})
     writes: ClassVar[pa.Schema | None] = VIDEOS

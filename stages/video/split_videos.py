@@ -27,6 +27,7 @@ class SplitVideos(Stage):
     Out  video_id str, split str ("train", "dev" or "test")
     """
 
+    paths: ClassVar[frozenset[str]] = frozenset({"split_file"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"videos": ("video_id",), "folder": ()}
     optional: ClassVar[frozenset[str]] = frozenset({"folder"})
     writes: ClassVar[pa.Schema | None] = pa.schema([("video_id", pa.string()), ("split", pa.string())])

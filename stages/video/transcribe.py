@@ -85,6 +85,7 @@ class Transcribe(Stage):
     """Longest sentence, in words; longer ones are cut at their longest pause"""
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"captions_json"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"videos": ("video_id",)}
     writes: ClassVar[pa.Schema | None] = SPEECH
 

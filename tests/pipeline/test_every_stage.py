@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,20 @@ from pipeline import Artifact, LocalExecutor
 from pipeline.graph import make
 from pipeline.store import MANIFEST
 from tests.cases import CASES, Case
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.trains], ids=lambda case: case.name)
+def test_a_path_may_be_spelled_in_any_way(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute, relative, or with the slash that a shell leaves behind a folder, it is one artifact."""
+    stage, inputs = case.build(tmp_path / "inputs")
+    keys = {name: artifact.key for name, artifact in inputs.items()}
+    monkeypatch.chdir(tmp_path)
+    for field in dataclasses.fields(stage):
+        value = getattr(stage, field.name)
+        if isinstance(value, str) and str(tmp_path) in value:
+            for spelled in (value.replace(f"{tmp_path}/", ""), value.replace(f"{tmp_path}/", "./")):
+                for slash in ("", "/")[: 1 + Path(value).is_dir()]:
+                    assert dataclasses.replace(stage, **{field.name: spelled + slash}).key(keys) == stage.key(keys)
 
 
 @pytest.mark.parametrize("where", ["processes", pytest.param("ray", marks=pytest.mark.ray)])

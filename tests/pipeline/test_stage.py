@@ -33,6 +33,16 @@ class Learn(Stage):
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadPaths(Stage):
+    """Reads files, wherever they are."""
+
+    paths: ClassVar[frozenset[str]] = frozenset({"path"})
+    path: str | None
+
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None: ...
+
+
 class Later(Learn):
     version: ClassVar[str] = "2"
 
@@ -53,6 +63,23 @@ INPUTS = {"tokens": "k1", "model": "k2"}
 
 
 class TestKey:
+    def test_a_path_has_one_however_it_is_spelled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "clips").mkdir()
+        (tmp_path / "a,b").touch()
+        for same in (
+            ("clips", "clips/", "./clips", "clips/../clips", f"{tmp_path}/clips"),
+            ("clips/*.mp4, clips", f"./clips/*.mp4,{tmp_path}/clips", "clips/*.mp4,clips/"),
+            ("a,b", "./a,b", f"{tmp_path}/a,b"),
+        ):
+            assert len({ReadPaths(path=path).key({}) for path in same}) == 1
+        below = [ReadPaths(path=path).key({"folder": "k"}) for path in ("clips", "./clips/", f"{tmp_path}/clips")]
+        assert below[0] == below[1] != below[2]
+        others = {ReadPaths(path=path).key({}) for path in (None, "bert/base", "clips", "a,b", "b")}
+        assert len(others) == 5
+        monkeypatch.chdir("/")
+        assert ReadPaths(path="bert/base").key({}) in others, "a name means the same everywhere"
+
     def test_all_that_changes_the_result_changes_it(self) -> None:
         keys = [
             Learn().key(INPUTS),

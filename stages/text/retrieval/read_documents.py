@@ -29,6 +29,7 @@ class ReadDocuments(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"documents"})
     writes: ClassVar[pa.Schema] = DOCUMENTS
 
     documents: str

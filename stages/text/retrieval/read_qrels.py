@@ -37,6 +37,7 @@ class ReadQrels(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"qrels"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"queries": ("query_id",)}
     optional: ClassVar[frozenset[str]] = frozenset({"queries"})
     writes: ClassVar[pa.Schema] = QRELS

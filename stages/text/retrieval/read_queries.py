@@ -27,6 +27,7 @@ class ReadQueries(Stage):
     """
 
     version: ClassVar[str] = "3"
+    paths: ClassVar[frozenset[str]] = frozenset({"queries"})
     writes: ClassVar[pa.Schema] = QUERIES
 
     queries: str

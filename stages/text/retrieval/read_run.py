@@ -32,6 +32,7 @@ class ReadRun(Stage):
     """
 
     version: ClassVar[str] = "2"
+    paths: ClassVar[frozenset[str]] = frozenset({"run_file"})
     writes: ClassVar[pa.Schema] = RUN
 
     run_file: str
