@@ -10,6 +10,7 @@ Expect   the paper, YouCook II, 312K training videos: verb top-1 3.2 %, top-5 43
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rich.table import Table
 
@@ -30,6 +31,7 @@ from stages.video.read_videos import ReadVideos
 from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
 from stages.video.zero_shot import KINDS, ZeroShot
+from workflows.text.lamb_two_stage import in_two_stages
 
 
 def graph(
@@ -43,6 +45,7 @@ def graph(
     epochs: float = 8.0,
     template: str = ZeroShot.template,
     task: VideoText = VideoText(),
+    two_stages: bool = False,
 ) -> Graph:
     """From videos to a trained VideoBERT and, with labels, its zero-shot scores.
 
@@ -57,11 +60,17 @@ def graph(
         epochs: Passes over the training segments.
         template: Sentence whose {verb} and {object} are to be named.
         task: Regimes, masking and lengths.
+        two_stages: Nine tenths of the epochs on sequences of a quarter of the lengths, by the node train-short, and the
+            last on whole ones, by train-long, as text.lamb_two_stage does; --set train-short.optimizer=lamb is LAMB.
     """
     g = Graph()
     g.add("videos", ReadVideos(videos=videos))
-    train = Train(task=task, epochs=epochs)
-    return learn(g, train, weights, encoder, whisper, template, labels=labels, texts=texts, split_file=split_file)
+    train, short = Train(task=task, epochs=epochs), None
+    if two_stages:
+        brief = replace(task, max_text=max(1, task.max_text // 4), max_visual=max(1, task.max_visual // 4))
+        short, train = replace(train, task=brief, epochs=0.9 * epochs), replace(train, epochs=0.1 * epochs)
+    inputs = {"labels": labels, "texts": texts, "split_file": split_file}
+    return learn(g, train, weights, encoder, whisper, template, short=short, **inputs)
 
 
 def learn(
@@ -72,13 +81,15 @@ def learn(
     whisper: str = "base",
     template: str = ZeroShot.template,
     *,
+    short: Train | None = None,
     codebook: FitCodebook = FitCodebook(),
     labels: str | None = None,
     texts: str | None = None,
     split_file: str | None = None,
     folder: str | None = None,
 ) -> Graph:
-    """Add all that follows the node "videos". ``folder`` is the node, if any, that labels and split file lie in."""
+    """Add all that follows the node "videos". ``folder`` is the node, if any, that labels and split file lie in,
+    ``short`` a first stage of training, if there is one."""
     within = {"folder": folder} if folder else {}
     g.add("splits", SplitVideos(split_file=split_file), videos="videos", **within)
     if labels:
@@ -91,14 +102,17 @@ def learn(
     g.add("segments", AlignSpeech(), tokens="tokens", speech="speech", splits="splits")
     more = {"more": g.add("texts", ReadSentences(texts=texts))} if texts else {}
     g.add("examples", Encode(task=train.task), rows="segments", model="encoder", **more)
-    g.add("train", train, model="encoder", examples="examples")
-    g.add("evaluate", Evaluate(task=train.task), model="train", examples="examples")
+    if short:
+        trained = in_two_stages(g, short, train, examples=("examples", "examples"))
+    else:
+        trained = g.add("train", train, model="encoder", examples="examples")
+    g.add("evaluate", Evaluate(task=train.task), model=trained, examples="examples")
     if labels:
         g.add(
             "zero_shot",
             ZeroShot(task=train.task, template=template),
             **{name: name for name in ("labels", "tokens", "features", "splits")},
-            model="train",
+            model=trained,
             start="encoder",
         )
     return g

@@ -7,13 +7,7 @@ Cost     of the preset "small" with the small BERT of the extra "demo" a few min
 Expect   the paper, batches of 64k and 32k, 8,599 steps: F1 90.58 on SQuAD v1.1 after fine-tuning (BERT-large). The
          learning rate of the second stage rises from 0 again
 
-VideoBERT is pretrained in two stages by the same function, `in_two_stages`, on its own nodes "encoder" and "examples";
-the lengths are the task's, and all else of a Train is each stage's:
-
-    task = VideoText()
-    short = Train(task=replace(task, max_text=24, max_visual=16), optimizer="lamb", steps=9000, global_batch_size=1024)
-    long = Train(task=task, optimizer="lamb", steps=1000, global_batch_size=512)
-    in_two_stages(g, short, long, examples=("examples", "examples"))
+VideoBERT is pretrained in two stages by the same function: `videobert run videobert --two_stages true`.
 """
 
 from __future__ import annotations
@@ -102,12 +96,11 @@ def in_two_stages(
     long: Train,
     start: str = "encoder",
     examples: tuple[str, str] = ("examples-short", "examples-long"),
-) -> Graph:
-    """Add the nodes train-short, from ``start``, and train-long, which goes on from it, head and all.
+) -> str:
+    """Add the nodes train-short, from ``start``, and train-long, which goes on from it, head and all; returns the last.
 
     Each has a schedule and an optimiser of its own, so the second warms up again. Positions beyond the first stage's
     lengths are first touched in the second: until then their embeddings do not even decay.
     """
     g.add("train-short", short, model=start, examples=examples[0])
-    g.add("train-long", long, model="train-short", examples=examples[1])
-    return g
+    return g.add("train-long", long, model="train-short", examples=examples[1])

@@ -16,12 +16,14 @@ from models.lamb import LambForm
 from models.schedules import share_of_peak
 from models.tasks import MaskedLM, VideoText
 from pipeline import Artifact, Executor, Graph, LocalExecutor, Stage, Store, run
+from pipeline.assignment import assign
 from stages.encode import Encode
 from stages.load_encoder import LoadEncoder
 from stages.text.read_corpus import ReadCorpus
 from stages.train import Train
 from tests.models.small_encoders import save_encoder
 from tests.stages.tiny_world import extended_bert, segments
+from workflows import videobert
 from workflows.text import lamb_two_stage
 from workflows.text.lamb_two_stage import Sizes, in_two_stages
 
@@ -149,3 +151,17 @@ def test_videobert_in_two_stages(tmp_path: Path) -> None:
     for name, tensor in fresh.items():
         assert torch.equal(heads[0][name], heads[1][name])
         assert not torch.equal(heads[0][name], tensor)
+
+
+def test_videobert_s_workflow_in_two_stages() -> None:
+    g = videobert.graph("clips", labels="labels.csv", epochs=10, two_stages=True)
+    short, long = g["train-short"], g["train-long"]
+    assert "train" not in g
+    assert (short.inputs, long.inputs["model"]) == ({"model": "encoder", "examples": "examples"}, "train-short")
+    assert [(s.stage.task.max_text, s.stage.task.max_visual, s.stage.epochs) for s in (short, long)] == [
+        (16, 12, 9),
+        (64, 48, 1),
+    ]
+    assert g["evaluate"].inputs["model"] == g["zero_shot"].inputs["model"] == "train-long"
+    assign(g, "train-short.optimizer=lamb")
+    assert g["train-short"].stage.optimizer == "lamb"
