@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from pipeline.executor import Executor
 from pipeline.stage import Stage
 from pipeline.store import Artifact, listing_digest
 from stages.video.feature_table import feature_schema, feature_table
-from stages.video.video_list import part_size
+from stages.video.video_list import files_below, ids_below, part_size
 
 SUFFIXES = (".npy", ".npz")
 ARRAY = "features"
@@ -32,8 +31,8 @@ _FILE = pa.schema([("video_id", pa.string()), ("path", pa.string())])
 class ReadFeatures(Stage):
     """Take features from files, one .npy or .npz a video, in place of EmbedClips.
 
-    Out  video_id str (the file's path below the folder without the extension), clip int32 (from 0), start_s and end_s
-         float64, feature float16[width], thumbnail null
+    Out  video_id str (the file's path below the folder without the extension, as by ReadVideos), clip int32 (from 0),
+         start_s and end_s float64, feature float16[width], thumbnail null
 
     A file holds an array of floats, clips x width (a .npz either that alone or under the name "features"), whose row i
     is of the seconds from i / features_per_s to (i + 1) / features_per_s.
@@ -42,13 +41,14 @@ class ReadFeatures(Stage):
     features: str
     """Folder of the .npy and .npz files, with all below it"""
     features_per_s: float
-    """Rows a second: 1.5 for HowTo100M's S3D features, 0.667 for clips of 1.5 s"""
+    """Rows a second: 1.5 for HowTo100M's published ResNeXt-101 features (width 2048), 0.667 for clips of 1.5 s"""
     width: int = FEATURE_WIDTH
     """Numbers in a row"""
     videos_per_part: int | None = None
     """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts. By default
     one 64th of them, from 1 to 64."""
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"features"})
     writes: ClassVar[pa.Schema | None] = feature_schema(FEATURE_WIDTH)
 
@@ -65,9 +65,7 @@ class ReadFeatures(Stage):
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         files = self._files()
-        names = [p.relative_to(Path(self.features).absolute()) for p in files]
-        times = Counter(n.with_suffix("") for n in names)
-        ids = [(n if times[n.with_suffix("")] > 1 else n.with_suffix("")).as_posix() for n in names]
+        ids = ids_below(Path(self.features).absolute(), files)
         table = pa.table({"video_id": ids, "path": [str(p) for p in files]}, _FILE)
         size = self.videos_per_part or part_size(len(files))
         parts = [[table.slice(i, size)] for i in range(0, len(files), size)]
@@ -78,7 +76,7 @@ class ReadFeatures(Stage):
         folder = Path(self.features).absolute()
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-        files = sorted(p for p in folder.rglob("*") if p.suffix in SUFFIXES and not p.name.startswith("."))
+        files = [p for p in files_below(folder) if p.suffix in SUFFIXES]
         if not files:
             raise UserError(f"{folder}: has no {' or '.join(SUFFIXES)} files")
         return files

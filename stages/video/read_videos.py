@@ -41,8 +41,9 @@ class ReadVideos(Stage):
          270), has_audio bool, captions str or null (path of the caption file)
 
     A video's id is its path below the folder (of a list: below the folder that all have in common) without the
-    extension, which stays where two files share the rest. Its captions are a file beside it of the same name, perhaps
-    with a language between: a.mp4 has a.vtt, a.en.srt or a.json3. Files without pictures that can be read are rejected.
+    extension, which stays where the rest is that of another file, or its name. Its captions are a file beside it of the
+    same name, perhaps with a language between: a.mp4 has a.vtt, a.en.srt or a.json3. Links to folders are followed,
+    hidden files left out. Files without pictures that can be read are rejected.
     """
 
     videos: str
@@ -53,6 +54,7 @@ class ReadVideos(Stage):
     """Videos in one part, the unit that is resumed and spread over workers; later stages keep the parts. By default
     one 64th of them, from 1 to 64."""
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"videos"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": ()}
     optional: ClassVar[frozenset[str]] = frozenset({"folder"})

@@ -6,20 +6,21 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from stages.video.speech.captions import SUFFIXES as CAPTION_SUFFIXES
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts"),
     *(".vob", ".webm", ".wmv"),
 )
-CAPTION_SUFFIXES = (".json3", ".vtt", ".srt")
-"""The best first: the words of .json3 have times of their own."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*")
 
 
@@ -46,22 +47,55 @@ class _Line:
 def list_videos(videos: Path) -> list[Entry]:
     """The videos of a folder, pattern, list, table or single file, in the order of their ids or lines.
 
-    UserError where there is none, and for a table without paths or with an id twice. Files in a list need not exist.
+    UserError where there is none, for a list or table that cannot be read, and for a table without paths or with an id
+    twice. Files in a list need not exist.
     """
     videos = videos.absolute()
     if videos.is_dir():
-        files = (p for p in videos.rglob("*") if not any(n.startswith(".") for n in p.relative_to(videos).parts))
-        return _found(sorted(p for p in files if _is_video(p)), videos, f"{videos}: has no video files")
+        return _found(videos, files_below(videos), f"{videos}: has no video files")
     if videos.suffix in (".txt", ".csv", ".parquet") and videos.is_file():
-        return _listed(videos, list(_lines(videos)))
+        return _listed(videos, _lines(videos))
     if videos.is_file():
-        return _found([videos], videos.parent, "")
+        return _entries([videos], videos.parent)
     fixed = next((i for i, part in enumerate(videos.parts) if any(c in part for c in "*?[")), None)
     if fixed is None:
         raise UserError(f"{videos}: no such file or folder")
     base = Path(*videos.parts[:fixed])
-    matches = sorted(p for p in base.glob(str(Path(*videos.parts[fixed:]))) if _is_video(p))
-    return _found(matches, base, f"{videos}: matches no video files")
+    pattern = videos.parts[fixed:]
+    if "**" in pattern:
+        matches = (p for p in files_below(base) if _matches(p.relative_to(base).parts, pattern))
+    else:
+        matches = iter(sorted(base.glob(str(Path(*pattern)))))
+    return _found(base, matches, f"{videos}: matches no video files")
+
+
+def files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Every file below in the order of the paths, but hidden ones; also behind links to folders, though in no circle.
+
+    ``above``: the folders, without links, that this one was found in.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        entries = sorted(folder.iterdir())
+    except (FileNotFoundError, PermissionError):  # a disk's lost+found
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from files_below(entry, (*above, real))
+        else:
+            yield entry
+
+
+def ids_below(base: Path, paths: Sequence[Path]) -> list[str]:
+    """The paths below ``base`` without extension, which stays where the rest is that of another file, or its name."""
+    names = [p.relative_to(base) for p in paths]
+    bare = [n.with_suffix("") for n in names]
+    times = Counter([*bare, *names])
+    return [(n if times[b] > 1 else b).as_posix() for n, b in zip(names, bare, strict=True)]
 
 
 def part_size(n_videos: int) -> int:
@@ -73,19 +107,38 @@ def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
 
-def _found(paths: Sequence[Path], base: Path, if_none: str) -> list[Entry]:
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path is one of a glob, in which ** is any number of folders."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _found(base: Path, files: Iterable[Path], if_none: str) -> list[Entry]:
+    paths = [p for p in files if _is_video(p)]
     if not paths:
         raise UserError(f"{if_none} ({' '.join(VIDEO_SUFFIXES)})")
+    return _entries(paths, base)
+
+
+def _entries(paths: Sequence[Path], base: Path) -> list[Entry]:
     sidecars = _Sidecars(paths)
-    return [Entry(i, p, sidecars.of(p)) for i, p in zip(_ids(paths, base), paths, strict=True)]
+    return [Entry(i, p, sidecars.of(p)) for i, p in zip(ids_below(base, paths), paths, strict=True)]
 
 
-def _listed(file: Path, lines: Sequence[_Line]) -> list[Entry]:
+def _listed(file: Path, found: Iterable[_Line]) -> list[Entry]:
+    try:
+        lines = list(found)
+    except (UnicodeDecodeError, csv.Error, pa.ArrowException, OSError) as error:
+        kind = "Parquet" if file.suffix == ".parquet" else "text in UTF-8"
+        raise UserError(f"{file}: cannot be read as {kind} ({' '.join(str(error).split())})") from None
     if not lines:
         raise UserError(f"{file}: lists no videos")
     paths = [line.path for line in lines]
     sidecars = _Sidecars(paths)
-    ids = _ids(paths, Path(os.path.commonpath([p.parent for p in paths])))
+    ids = ids_below(Path(os.path.commonpath([p.parent for p in paths])), paths)
     entries: list[Entry] = []
     seen: dict[str, int] = {}
     for line, derived in zip(lines, ids, strict=True):
@@ -98,15 +151,9 @@ def _listed(file: Path, lines: Sequence[_Line]) -> list[Entry]:
     return entries
 
 
-def _ids(paths: Sequence[Path], base: Path) -> list[str]:
-    relative = [p.relative_to(base) for p in paths]
-    times = Counter(r.with_suffix("") for r in relative)
-    return [(r if times[r.with_suffix("")] > 1 else r.with_suffix("")).as_posix() for r in relative]
-
-
 def _lines(file: Path) -> Iterator[_Line]:
     if file.suffix == ".txt":
-        for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
             if text.strip():
                 yield _Line(number, _below(file.parent, text.strip()))
         return
@@ -166,9 +213,10 @@ class _Sidecars:
         ranked: dict[str, list[tuple[bool, int, str]]] = {}
         for file in folder.iterdir() if folder.is_dir() else ():
             name, stem = file.name, file.stem
-            if file.suffix not in CAPTION_SUFFIXES:
+            suffix = file.suffix.lower()
+            if suffix not in CAPTION_SUFFIXES:
                 continue
-            format_rank = CAPTION_SUFFIXES.index(file.suffix)
+            format_rank = CAPTION_SUFFIXES.index(suffix)
             ranked.setdefault(stem, []).append((False, format_rank, name))
             video, dot, language = stem.rpartition(".")
             if dot and _LANGUAGE.fullmatch(language) and folder / stem not in self._stems:

@@ -44,11 +44,15 @@ def test_ids_are_paths_below_the_folder(tmp_path: Path) -> None:
     (tmp_path / "in/x").mkdir(parents=True)
     save(tmp_path, a=FEATURES)
     np.savez(tmp_path / "in/a.npz", FEATURES)
+    np.savez(tmp_path / "in/a.npy.npz", FEATURES)
+    (tmp_path / "elsewhere").mkdir()
+    np.save(tmp_path / "elsewhere/c.npy", FEATURES)
+    (tmp_path / "in/y").symlink_to(tmp_path / "elsewhere")
     np.savez(tmp_path / "in/x/b.npz", features=FEATURES, times=np.arange(5))
     (tmp_path / "in/readme.txt").touch()
     out = read(tmp_path, videos_per_part=2)
-    assert list(dict.fromkeys(out.read()["video_id"].to_pylist())) == ["a.npy", "a.npz", "x/b"]
-    assert len(out.parts) == 2
+    assert list(dict.fromkeys(out.read()["video_id"].to_pylist())) == ["a.npy", "a.npy.npz", "a.npz", "x/b", "y/c"]
+    assert len(out.parts) == 3
 
 
 def test_bad_files_are_error_rows_with_file_and_shape(tmp_path: Path) -> None:

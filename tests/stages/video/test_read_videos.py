@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from pipeline.store import MANIFEST, write_json
 from stages.video.read_videos import VIDEOS, ReadVideos
 from stages.video.video_list import part_size
 from tests.stages.video.films import counting, write_film, write_sound
+
+CLUSTER, DURATION = b"\x1f\x43\xb6\x75", b"\x44\x89\x88"
+"""Of Matroska: where the frames begin, and what precedes the duration, a double."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,11 @@ class TestRows:
             "captions": None,
         }
 
+    @pytest.mark.parametrize("rotation", [0, 180, 270])
+    def test_rotation_is_counted_counterclockwise_from_0(self, tmp_path: Path, rotation: int) -> None:
+        path = write_film(tmp_path / "a.mp4", counting(2, 48, 64), rotation=rotation)
+        assert read(tmp_path, path).read()["rotation"].to_pylist() == [rotation]
+
     def test_duration_where_the_header_does_not_say(self, tmp_path: Path) -> None:
         path = write_film(tmp_path / "a.h264", counting(30, 48, 64), fps=25)
         with av.open(str(path)) as container:
@@ -86,6 +95,23 @@ class TestFolder:
     def test_extension_stays_where_two_files_share_the_rest(self, film: Path, tmp_path: Path) -> None:
         put(film, tmp_path / "in/a.mp4", tmp_path / "in/a.mkv", tmp_path / "in/b.mp4")
         assert ids(read(tmp_path, tmp_path / "in")) == ["a.mkv", "a.mp4", "b"]
+
+    def test_extension_stays_where_the_rest_is_a_files_name(self, film: Path, tmp_path: Path) -> None:
+        put(film, *(tmp_path / "in" / n for n in ("a.mkv", "a.mp4", "a.mp4.mkv", "b.mp4.mkv")))
+        assert ids(read(tmp_path, tmp_path / "in")) == ["a.mkv", "a.mp4", "a.mp4.mkv", "b.mp4"]
+
+    @pytest.mark.parametrize("videos", ["in", "in/**/*.mp4"])
+    def test_linked_folders_are_followed_but_in_no_circle(self, film: Path, tmp_path: Path, videos: str) -> None:
+        put(film, tmp_path / "in/b.mp4", tmp_path / "elsewhere/c.mp4")
+        (tmp_path / "in/a").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere/back").symlink_to(tmp_path / "in")
+        (tmp_path / "in/self").symlink_to(tmp_path / "in")
+        assert ids(read(tmp_path, tmp_path / videos)) == ["a/c", "b"]
+
+    def test_captions_in_capitals(self, film: Path, tmp_path: Path) -> None:
+        put(film, tmp_path / "in/A.MP4")
+        (tmp_path / "in/A.en.SRT").touch()
+        assert read(tmp_path, tmp_path / "in").read()["captions"].to_pylist() == [f"{tmp_path}/in/A.en.SRT"]
 
     def test_captions_beside(self, film: Path, tmp_path: Path) -> None:
         put(film, *(tmp_path / f"in/{n}.mp4" for n in ("a", "b", "c", "c.d", "e", "f")))
@@ -119,9 +145,10 @@ class TestPattern:
         put(film, tmp_path / "in/a [1].mp4")
         assert ids(read(tmp_path, tmp_path / "in/a [1].mp4")) == ["a [1]"]
 
-    def test_that_matches_nothing(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("pattern", ["*.avi", "none/**/*.avi"])
+    def test_that_matches_nothing(self, tmp_path: Path, pattern: str) -> None:
         with pytest.raises(UserError, match=r"\*\.avi: matches no video files"):
-            ReadVideos(videos=str(tmp_path / "*.avi")).key({})
+            ReadVideos(videos=str(tmp_path / pattern)).key({})
 
 
 class TestList:
@@ -136,6 +163,26 @@ class TestList:
         out = read(tmp_path, tmp_path / "list.txt")
         assert ids(out) == ["a"]
         assert reasons(out) == {"none": f"{tmp_path}/list.txt:3: {tmp_path}/none.mp4: no such file"}
+
+    def test_a_mark_of_its_encoding_is_no_part_of_a_path(self, film: Path, tmp_path: Path) -> None:
+        put(film, tmp_path / "a.mp4")
+        (tmp_path / "list.txt").write_text("a.mp4\n", encoding="utf-8-sig")
+        assert ids(read(tmp_path, tmp_path / "list.txt")) == ["a"]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "kind"),
+        [
+            ("v.txt", "crème.mp4\n".encode("latin-1"), "text in UTF-8"),
+            ("v.csv", "path\ncrème.mp4\n".encode("latin-1"), "text in UTF-8"),
+            ("v.csv", b'path\n"' + b"a" * 200_000, "text in UTF-8"),
+            ("v.parquet", b"no table" * 10, "Parquet"),
+            ("v.parquet", b"", "Parquet"),
+        ],
+    )
+    def test_that_cannot_be_read(self, tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}: cannot be read as {kind} \(.+\)$"):
+            ReadVideos(videos=str(tmp_path / name)).key({})
 
     def test_a_path_twice(self, tmp_path: Path) -> None:
         (tmp_path / "list.txt").write_text("a.mp4\nb.mp4\na.mp4\n")
@@ -195,6 +242,10 @@ def test_files_that_are_no_videos_are_error_rows(film: Path, tmp_path: Path) -> 
     start = headless.index(b"mdat") + 4
     headless[start : headless.index(b"moov")] = b"\xff" * (headless.index(b"moov") - start)
     (folder / "pictureless.mp4").write_bytes(headless)
+    whole = write_film(tmp_path / "a.mkv", counting(5, 48, 64)).read_bytes()
+    (folder / "frameless.mkv").write_bytes(whole[: whole.index(CLUSTER) + len(CLUSTER)])
+    at = whole.index(DURATION) + len(DURATION)
+    (folder / "backward.mkv").write_bytes(whole[:at] + struct.pack(">d", -1) + whole[at + 8 :])
     out = read(tmp_path, folder)
     assert ids(out) == ["good"]
     invalid = "cannot be read as a video (Invalid data found when processing input)"
@@ -204,6 +255,8 @@ def test_files_that_are_no_videos_are_error_rows(film: Path, tmp_path: Path) -> 
         "sound": f"{folder}/sound.mp4: has no video stream (only sound)",
         "truncated": f"{folder}/truncated.mp4: {invalid}",
         "pictureless": f"{folder}/pictureless.mp4: {invalid}",
+        "frameless": f"{folder}/frameless.mkv: has no pictures",
+        "backward": f"{folder}/backward.mkv: is 0 s long",
     }
 
 
