@@ -18,7 +18,7 @@ def mask_words(
     """Hide some of ``ids`` [L] in place; returns the positions, ascending, and what stood there, both [n].
 
     A ``probability`` of the positions ``candidates`` is taken, one at least: 80 % become [MASK], 10 % a random word,
-    10 % stay. Visual words are treated alike; a random word is one of the same kind.
+    10 % stay. Visual words are treated alike; a random word is one of the same kind, and none of a dead leaf.
 
     whole_words    take all wordpieces of a word or none, as in google-research/bert's whole-word masking; the last
                    word taken may then bring some positions more than asked for
@@ -35,8 +35,8 @@ def mask_words(
     targets = ids[positions]
     fate = rng.random(len(positions))
     visual = targets >= vocabulary.first_visual
-    low = np.where(visual, vocabulary.first_visual, 0)
-    high = np.where(visual, vocabulary.first_visual + vocabulary.n_visual, vocabulary.n_text)
-    random = rng.integers(low, high)
+    live = vocabulary.live_visual
+    random = rng.integers(np.where(visual, len(live), vocabulary.n_text))
+    random[visual] = live[random[visual]]
     ids[positions] = np.where(fate < 0.8, vocabulary.mask, np.where(fate < 0.9, random, targets))
     return positions, targets

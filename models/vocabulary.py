@@ -1,15 +1,16 @@
 """One vocabulary for words and visual words: text first, then the joining word ``[>]``, then the leaves of a codebook.
 
 A visual word is an ordinary entry of the WordPiece vocabulary whose name shows its path in the tree,
-``<v:3.0.11.7>``. BERT's pre-tokenizer cuts at every punctuation mark, so what is looked up in the vocabulary never
-holds one beside another character, while ``[>]`` and every visual word do: no text can produce them.
+``<v:3.0.11.7>``, or ``<dead:3.0.11.7>`` for a leaf that no clip belongs to. BERT's pre-tokenizer cuts at every
+punctuation mark, so what is looked up in the vocabulary never holds one beside another character, while ``[>]`` and
+every visual word do: no text can produce them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 JOIN = "[>]"
 """Stands between the words and the visual words of a sequence."""
-_VISUAL = re.compile(r"<v:(\d+(?:\.\d+)*)>")
+_DEAD = "<dead:"
+_VISUAL = re.compile(r"<(?:v|dead):(\d+(?:\.\d+)*)>")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,13 @@ class Vocabulary:
         continues[: self.n_text] = [str(name).startswith("##") for name in names]
         return continues
 
+    @cached_property
+    def live_visual(self) -> np.ndarray:
+        """The ids of visual words that clips belong to: int64, ascending."""
+        ids = np.arange(self.first_visual, self.first_visual + self.n_visual)
+        names = self.tokenizer.convert_ids_to_tokens(ids.tolist())
+        return ids[[not str(name).startswith(_DEAD) for name in names]]
+
     def visual_ids(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
         """Ids [n] int64 of a codebook's tokens [n]. ValueError where one is no leaf of this codebook."""
         numbers = np.asarray(tokens, np.int64)
@@ -101,9 +110,9 @@ class Vocabulary:
         return str(self.tokenizer.convert_ids_to_tokens(int(id_)))
 
 
-def visual_word(token: int, branching: int, depth: int) -> str:
-    """The name of a codebook's token: its path from the root."""
-    return f"<v:{'.'.join(map(str, token_path(token, branching, depth)))}>"
+def visual_word(token: int, branching: int, depth: int, dead: bool = False) -> str:
+    """The name of a codebook's token: its path from the root, and whether it is dead."""
+    return f"{_DEAD if dead else '<v:'}{'.'.join(map(str, token_path(token, branching, depth)))}>"
 
 
 def visual_path(word: str) -> tuple[int, ...]:
@@ -113,9 +122,11 @@ def visual_path(word: str) -> tuple[int, ...]:
 
 
 def extend_tokenizer(
-    tokenizer: PreTrainedTokenizerBase, branching: int, depth: int, directory: Path
+    tokenizer: PreTrainedTokenizerBase, branching: int, depth: int, directory: Path, dead: Collection[int] = ()
 ) -> PreTrainedTokenizerBase:
     """Write ``tokenizer`` into ``directory`` with ``[>]`` and all visual words appended; returns it loaded from there.
+
+    dead    the codebook's tokens that no clip belongs to
 
     The words go into the WordPiece vocabulary itself: as added tokens 20,737 of them would be searched for in every
     text, and found. ValueError for a tokenizer that is not BERT's WordPiece or has visual words already.
@@ -129,7 +140,7 @@ def extend_tokenizer(
     n_text = len(vocabulary)
     if sorted(vocabulary.values()) != list(range(n_text)):
         raise ValueError(f"its {n_text} words are not numbered from 0 to {n_text - 1}")
-    new = [JOIN, *(visual_word(token, branching, depth) for token in range(branching**depth))]
+    new = [JOIN, *(visual_word(t, branching, depth, t in dead) for t in range(branching**depth))]
     known = [word for word in new if word in vocabulary]
     if known:
         raise ValueError(f"its vocabulary holds '{known[0]}' already: give the encoder from before it was extended")

@@ -50,6 +50,7 @@ def test_auto_classes_load_words_and_rows_that_belong_together(tmp_path: Path) -
     leaves = torch.from_numpy(Codebook.load(out.path.parent / "codebook").leaves())
     assert torch.equal(rows[Vocabulary.of(tokenizer).visual_ids(np.arange(9))], leaves)
     assert tokenizer.convert_ids_to_tokens([FIRST + 5]) == ["<v:1.2>"]
+    assert Vocabulary.of(tokenizer).live_visual.tolist() == list(range(FIRST, FIRST + 7))
 
     ids = torch.tensor(
         [[*tokenizer("stir the soup")["input_ids"][:-1], JOIN, FIRST, FIRST + 7, tokenizer.sep_token_id]]
@@ -58,7 +59,7 @@ def test_auto_classes_load_words_and_rows_that_belong_together(tmp_path: Path) -
     assert logits.shape == (1, ids.shape[1], N_TEXT + 10)
     assert torch.isfinite(logits).all()
     assert logits.softmax(-1)[..., [FIRST + 7, FIRST + 8]].max() < 1e-20  # dead leaves are never predicted
-    assert tokenizer.decode(ids[0]) == "[CLS] stir the soup [>] <v:0.0> <v:2.1> [SEP]"
+    assert tokenizer.decode(ids[0]) == "[CLS] stir the soup [>] <v:0.0> <dead:2.1> [SEP]"
     assert AutoModel.from_pretrained(out.path)(ids).last_hidden_state.shape == (1, ids.shape[1], WIDTH)
 
 
