@@ -15,7 +15,8 @@ from stages.video.split_videos import split_by_video
 
 @dataclass
 class LabelledSegment:
-    """One row of ReadSegments. ``tokens`` are the visual words of its clips, ``feature`` their mean [width]."""
+    """One row of ReadSegments. ``tokens`` are the visual words of its clips, ``feature`` their mean [width]; None where
+    its video has no clips."""
 
     video_id: str
     start_s: float
@@ -34,9 +35,9 @@ class LabelledSegment:
 def labelled_segments(
     labels: Artifact, splits: Artifact, tokens: Artifact, features: Artifact
 ) -> list[LabelledSegment]:
-    """The labelled segments that at least one clip lies in (its midpoint, or else the nearest one's).
+    """The labelled segments of the videos there are, with the clips in them (by their midpoints, or else the nearest).
 
-    Reads features part by part and keeps one mean a segment.
+    Reads features part by part, those that hold a labelled video, and keeps one mean a segment.
     """
     split_of = split_by_video(splits)
     by_video: dict[str, list[LabelledSegment]] = {}
@@ -46,19 +47,22 @@ def labelled_segments(
             by_video.setdefault(segment.video_id, []).append(segment)
     for token_part, feature_part in zip(tokens.parts, features.parts, strict=True):
         table = read_part(token_part, ["video_id", "clip", "start_s", "end_s", "token"])
-        feature = features_of(table, read_part(feature_part, ["video_id", "clip", "feature"]))
         video_ids = np.asarray(table["video_id"])
+        labelled = by_video.keys() & set(video_ids.tolist())
+        if not labelled:
+            continue
+        feature = features_of(table, read_part(feature_part, ["video_id", "clip", "feature"]))
         middle = (np.asarray(table["start_s"]) + np.asarray(table["end_s"])) / 2
         token = np.asarray(table["token"])
-        for video_id in dict.fromkeys(video_ids.tolist()):
+        for video_id in labelled:
             rows = np.flatnonzero(video_ids == video_id)
-            for segment in by_video.get(video_id, ()):
+            for segment in by_video[video_id]:
                 inside = rows[(middle[rows] >= segment.start_s) & (middle[rows] < segment.end_s)]
                 if not len(inside):
                     inside = rows[[np.argmin(np.abs(middle[rows] - (segment.start_s + segment.end_s) / 2))]]
                 segment.tokens = token[inside]
                 segment.feature = feature[inside].astype(np.float32).mean(0)
-    return [s for found in by_video.values() for s in found if s.feature is not None]
+    return [s for found in by_video.values() for s in found]
 
 
 def features_of(tokens: pa.Table, features: pa.Table) -> np.ndarray:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from models.encoder import Encoded
 from models.tasks import Batch, VideoText
+from models.tasks.video_text import text_ids
 from models.vocabulary import Vocabulary
-from pipeline import Artifact, Executor, Stage, UserError
+from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from pipeline.progress import say
 from pipeline.store import write_atomically, write_part
 from stages.inference import Inference
 from stages.video.labelled_segments import LabelledSegment, labelled_segments
 from stages.video.split_videos import SPLITS
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 KINDS = ("verb", "object")
 SUPERVISED = "S3D, supervised"
@@ -28,6 +34,19 @@ CHANCE = "chance"
 START = "BERT at the start, no video"
 PRIOR = "VideoBERT, no video (prior)"
 CROSS_MODAL = "VideoBERT, with video"
+
+SEGMENT = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("verb", pa.string()),
+        ("object", pa.string()),
+        ("unseen_pair", pa.bool_()),
+    ]
+)
+PART_SEGMENTS = 1024
+"""Segments that a worker names at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +58,13 @@ class ZeroShot(Stage):
          every label, the likeliest first; scores.md, the table
 
     A label's score is the mean log-probability of its wordpieces, at as many masks. The methods: logistic regressions
-    on the training videos' segments, of the mean S3D feature (the reference above) and of the counts of visual words
-    (what the codebook has kept of it), chance, the starting BERT and the trained model without video, the trained
-    model with it. Pairs of verb and object that no training video shows are counted apart.
+    on the training videos' segments, if there are any, of the mean S3D feature (the reference above) and of the counts
+    of visual words (what the codebook has kept of it), chance, the starting BERT and the trained model without video,
+    the trained model with it. Pairs of verb and object that no training video shows are counted apart. A segment, to
+    name or of a training video, whose video has no clips becomes an error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "model": (),
         "start": (),
@@ -56,12 +76,7 @@ class ZeroShot(Stage):
     writes: ClassVar[pa.Schema] = pa.schema(
         [
             ("method", pa.string()),
-            ("video_id", pa.string()),
-            ("start_s", pa.float64()),
-            ("end_s", pa.float64()),
-            ("verb", pa.string()),
-            ("object", pa.string()),
-            ("unseen_pair", pa.bool_()),
+            *SEGMENT,
             ("verb_ranked", pa.list_(pa.string())),
             ("object_ranked", pa.list_(pa.string())),
         ]
@@ -85,51 +100,91 @@ class ZeroShot(Stage):
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         segments = labelled_segments(*(inputs[n] for n in ("labels", "splits", "tokens", "features")))
-        train = [s for s in segments if s.split == "train"]
-        test = [s for s in segments if s.split == self.split]
+        shown = [s for s in segments if s.feature is not None]
+        train = [s for s in shown if s.split == "train"]
+        test = [s for s in shown if s.split == self.split]
+        there = {split: sum(s.split == split for s in shown) for split in SPLITS}
         if not test:
-            there = {split: sum(s.split == split for s in segments) for split in SPLITS}
             raise UserError(
                 f"no labelled segment with clips lies in a video of the split '{self.split}' (there are "
                 f"{', '.join(f'{n:,} in {split}' for split, n in there.items())}): choose another split, name "
                 "videos of it in a split_file, or raise the splits' test_fraction"
             )
+        if not train:
+            say("no labelled segment with clips lies in a training video: there are no supervised references")
         labels = {
-            "verb": sorted(set(self.verbs) or {s.verb for s in segments}),
-            "object": sorted(set(self.objects) or {s.object for s in segments}),
+            "verb": sorted(set(self.verbs) or {s.verb for s in shown}),
+            "object": sorted(set(self.objects) or {s.object for s in shown}),
         }
-        scores: dict[str, dict[str, np.ndarray]] = {}
+        lost = [s for s in segments if s.feature is None and s.split in ("train", self.split)]
+        known_pairs = {s.pair for s in train}
+        rows = as_table([*test, *lost], known_pairs)
+        parts = [[rows.slice(start, PART_SEGMENTS)] for start in range(0, rows.num_rows, PART_SEGMENTS)]
+        make = partial(SegmentNamer, self, inputs["start"].path, inputs["model"].path, labels)
+        executor.map(make, parts, out, schema=self.writes, resources=Resources(gpus=1))
         if train:
-            scores[SUPERVISED] = supervised(train, test, labels, features)
-            scores[SUPERVISED_WORDS] = supervised(train, test, labels, word_counts)
-        start = TemplateScorer(Inference(inputs["start"].path, self.task, trained=False), self.template)
-        trained = TemplateScorer(Inference(inputs["model"].path, self.task), self.template)
-        blind = [np.zeros(0, np.uint16)]
-        for kind, names in labels.items():
-            everyone = np.ones((len(test), 1))
-            scores.setdefault(START, {})[kind] = everyone * start.score(kind, names, blind)
-            scores.setdefault(PRIOR, {})[kind] = everyone * trained.score(kind, names, blind)
-            scores.setdefault(CROSS_MODAL, {})[kind] = trained.score(kind, names, [s.tokens for s in test])
-        seen = {s.pair for s in train}
-        rows = []
-        for method, by_kind in scores.items():
-            for i, segment in enumerate(test):
-                ranked = {k: [labels[k][j] for j in np.argsort(-by_kind[k][i], kind="stable")] for k in KINDS}
-                rows.append(
-                    {
-                        "method": method,
-                        **{c: getattr(segment, c) for c in ("video_id", "start_s", "end_s", "verb", "object")},
-                        "unseen_pair": segment.pair not in seen,
-                        "verb_ranked": ranked["verb"],
-                        "object_ranked": ranked["object"],
-                    }
-                )
-        write_part(out / "part-00000.parquet", pa.Table.from_pylist(rows, self.writes))
-        table = score_table(rows, labels)
+            named = as_table(test, known_pairs)
+            references = [
+                answers(SUPERVISED, named, supervised(train, test, labels, features), labels),
+                answers(SUPERVISED_WORDS, named, supervised(train, test, labels, word_counts), labels),
+            ]
+            write_part(out / f"part-{len(parts):05d}.parquet", pa.concat_tables(references))
+        table = score_table(Artifact(out, "").read().to_pylist(), labels)
         with write_atomically(out / "scores.md") as temporary:
             temporary.write_text(as_markdown(table))
         say(as_markdown(table))
-        return {"scores": table, "template": self.template}
+        return {"scores": table, "template": self.template, "segments": there}
+
+
+def as_table(segments: Sequence[LabelledSegment], known_pairs: set[tuple[str, str]]) -> pa.Table:
+    """The columns of SEGMENT, and tokens list<uint16>: null for a segment whose video has no clips."""
+    rows = [
+        {
+            **{name: getattr(s, name) for name in SEGMENT.names if name != "unseen_pair"},
+            "unseen_pair": s.pair not in known_pairs,
+            "tokens": None if s.feature is None else s.tokens,
+        }
+        for s in segments
+    ]
+    return pa.Table.from_pylist(rows, SEGMENT.append(pa.field("tokens", pa.list_(pa.uint16()))))
+
+
+def answers(
+    method: str, segments: pa.Table, scores: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[str]]
+) -> pa.Table:
+    """What ZeroShot writes, of scores [segments, labels] by kind."""
+    columns: dict[str, Any] = {"method": [method] * segments.num_rows, **{n: segments[n] for n in SEGMENT.names}}
+    for kind, names in labels.items():
+        order = np.argsort(-scores[kind], axis=1, kind="stable")
+        columns[f"{kind}_ranked"] = [[names[i] for i in row] for row in order]
+    return pa.table(columns, ZeroShot.writes)
+
+
+class SegmentNamer:
+    """Segments in, the answers to them of the methods that no label taught out."""
+
+    def __init__(self, stage: ZeroShot, start: Path, model: Path, labels: Mapping[str, Sequence[str]]) -> None:
+        self.labels = labels
+        untrained = TemplateScorer(Inference(start, stage.task, trained=False), stage.template)
+        self.trained = TemplateScorer(Inference(model, stage.task), stage.template)
+        no_video = [np.zeros(0, np.uint16)]
+        self.blind = {START: self._scores(untrained, no_video), PRIOR: self._scores(self.trained, no_video)}
+
+    def _scores(self, scorer: TemplateScorer, videos: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return {kind: scorer.score(kind, names, videos) for kind, names in self.labels.items()}
+
+    def __call__(self, segments: pa.Table) -> tuple[pa.Table, list[Rejected]]:
+        lost = segments.filter(pc.is_null(segments["tokens"]))
+        rejected = [
+            Rejected(f"{s['video_id']}, {s['start_s']:g} to {s['end_s']:g} s", "its video has no clips")
+            for s in lost.to_pylist()
+        ]
+        segments = segments.filter(pc.is_valid(segments["tokens"]))
+        scores = {m: {k: s.repeat(segments.num_rows, 0) for k, s in kinds.items()} for m, kinds in self.blind.items()}
+        scores[CROSS_MODAL] = self._scores(
+            self.trained, [np.array(t, np.uint16) for t in segments["tokens"].to_pylist()]
+        )
+        return pa.concat_tables(answers(m, segments, kinds, self.labels) for m, kinds in scores.items()), rejected
 
 
 class TemplateScorer:
@@ -139,17 +194,13 @@ class TemplateScorer:
         self.inference = inference
         self.template = template
 
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.inference.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
     def score(self, kind: str, labels: Sequence[str], videos: Sequence[np.ndarray]) -> np.ndarray:
         """Log-probability [videos, labels] of every label of ``kind``; the other kind stays one mask.
 
         kind    "verb" or "object"
         videos  visual tokens of each; empty for none
         """
-        pieces = {label: self._ids(label) for label in labels}
+        pieces = {label: text_ids(label, self.inference.tokenizer) for label in labels}
         scores = np.zeros((len(videos), len(labels)))
         for n_masks in sorted({len(p) for p in pieces.values()}):
             mine = [i for i, label in enumerate(labels) if len(pieces[label]) == n_masks]
@@ -158,11 +209,10 @@ class TemplateScorer:
         return scores
 
     def _score(self, kind: str, n_masks: int, label_ids: torch.Tensor, videos: Sequence[np.ndarray]) -> np.ndarray:
-        vocabulary = self.inference.vocabulary
+        vocabulary, tokenizer = self.inference.vocabulary, self.inference.tokenizer
         other = next(k for k in KINDS if k != kind)
-        before, after = (
-            self._ids(part.replace("{" + other + "}", "[MASK]")) for part in self.template.split("{" + kind + "}")
-        )
+        template = self.template.replace("{" + other + "}", tokenizer.mask_token)
+        before, after = (text_ids(part, tokenizer) for part in template.split("{" + kind + "}"))
         text = [*before, *[vocabulary.mask] * n_masks, *after]
         first = 1 + len(before)  # after [CLS]
         at = torch.arange(first, first + n_masks)
@@ -188,32 +238,36 @@ def features(segments: Sequence[LabelledSegment]) -> np.ndarray:
     return np.stack([s.feature for s in segments if s.feature is not None])
 
 
-def word_counts(segments: Sequence[LabelledSegment]) -> np.ndarray:
+def word_counts(segments: Sequence[LabelledSegment]) -> csr_matrix:
     """How often each visual word of theirs occurs in a segment: float64 [segments, words]."""
+    from scipy.sparse import csr_matrix
+
     words, columns = np.unique(np.concatenate([s.tokens for s in segments]), return_inverse=True)
-    counts = np.zeros((len(segments), len(words)))
-    np.add.at(counts, (np.repeat(np.arange(len(segments)), [len(s.tokens) for s in segments]), columns), 1)
-    return counts
+    rows = np.repeat(np.arange(len(segments)), [len(s.tokens) for s in segments])
+    return csr_matrix((np.ones(len(rows)), (rows, columns)), (len(segments), len(words)))
 
 
 def supervised(
     train: Sequence[LabelledSegment],
     test: Sequence[LabelledSegment],
     labels: Mapping[str, Sequence[str]],
-    inputs: Callable[[Sequence[LabelledSegment]], np.ndarray],
+    inputs: Callable[[Sequence[LabelledSegment]], np.ndarray | csr_matrix],
 ) -> dict[str, np.ndarray]:
     """Scores [test, labels] by kind of a logistic regression on standardised ``inputs``, a row a segment."""
+    from scipy.sparse import issparse
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    x_train, x_test = np.split(inputs([*train, *test]), [len(train)])
+    x = inputs([*train, *test])
+    x_train, x_test = x[: len(train)], x[len(train) :]
     scores = {}
     for kind, names in labels.items():
         scores[kind] = np.full((len(test), len(names)), -np.inf)
         y_train = [getattr(s, kind) for s in train]
         if len(set(y_train)) > 1:
-            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1)).fit(x_train, y_train)
+            scaler = StandardScaler(with_mean=not issparse(x))  # means of counts would fill the matrix
+            classifier = make_pipeline(scaler, LogisticRegression(max_iter=2000, C=0.1)).fit(x_train, y_train)
             known = [i for i, name in enumerate(names) if name in classifier.classes_]
             columns = [list(classifier.classes_).index(names[i]) for i in known]
             probability = classifier.predict_proba(x_test)[:, columns]
