@@ -130,7 +130,7 @@ def read_sentences(folder: Path) -> tuple[Stage, Inputs]:
     folder.mkdir(exist_ok=True)
     for name in ("one", "two"):
         (folder / f"{name}.txt").write_text(f"stir the soup\n\nand serve {name}\n")
-    return ReadSentences(texts=str(folder)), {}
+    return ReadSentences(texts=str(folder), dev_fraction=0.5), {}
 
 
 def read_corpus(folder: Path) -> tuple[Stage, Inputs]:

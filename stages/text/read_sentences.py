@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.video.split_videos import split_of
 
 BLOCK_BYTES = 16 << 20
 """A longer file is read by several workers, in blocks of whole lines."""
@@ -24,9 +25,12 @@ PART_BYTES = 16 << 20
 class ReadSentences(Stage):
     """Read plain-text files, a sentence a line, as segments without video: further text for the text-only regime.
 
-    Out  video_id str (the file), text str, tokens list<uint16> (empty), split str
+    Out  video_id str (the file), text str, tokens list<uint16> (empty), split str ("train" | "dev")
+
+    A line's split follows from seed and text alone: equal lines are never on both sides.
     """
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"texts"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
@@ -39,8 +43,14 @@ class ReadSentences(Stage):
 
     texts: str
     """A text file, a folder (its .txt files, recursively) or a glob."""
-    split: str = "train"
-    """The split all of them belong to."""
+    dev_fraction: float = 0.01
+    """Share of the lines that is held out to measure on."""
+    seed: int = 0
+    """Chooses them."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dev_fraction < 1:
+            raise UserError("dev_fraction is at least 0 and less than 1")
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         parts = []
@@ -52,7 +62,7 @@ class ReadSentences(Stage):
                 blocks = []
         if blocks:
             parts.append([_as_table(blocks)])
-        executor.map(partial(SentenceReader, self.split), parts, out, schema=self.writes)
+        executor.map(partial(SentenceReader, self), parts, out, schema=self.writes)
 
     def fingerprint(self) -> str:
         return listing_digest(self._files())
@@ -91,8 +101,8 @@ def _as_table(blocks: list[Block]) -> pa.Table:
 class SentenceReader:
     """Blocks of files in, the lines that begin in them out."""
 
-    def __init__(self, split: str) -> None:
-        self.split = split
+    def __init__(self, stage: ReadSentences) -> None:
+        self.stage = stage
 
     def __call__(self, blocks: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         ids: list[str] = []
@@ -109,13 +119,13 @@ class SentenceReader:
                 if text:
                     ids.append(path.name)
                     texts.append(text)
-        n = len(texts)
+        seed, dev_fraction = self.stage.seed, self.stage.dev_fraction
         table = pa.table(
             {
                 "video_id": ids,
                 "text": texts,
-                "tokens": pa.array([[]] * n, pa.list_(pa.uint16())),
-                "split": [self.split] * n,
+                "tokens": pa.array([[]] * len(texts), pa.list_(pa.uint16())),
+                "split": [split_of(text, seed, dev_fraction, test_fraction=0.0) for text in texts],
             },
             ReadSentences.writes,
         )

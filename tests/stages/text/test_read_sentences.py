@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -7,9 +8,9 @@ from pipeline import Artifact, Graph, LocalExecutor, Store, UserError, run
 from stages.text.read_sentences import ReadSentences, lines_that_begin_in
 
 
-def read(texts: Path, store: Path) -> Artifact:
+def read(texts: Path, store: Path, **fields: Any) -> Artifact:
     graph = Graph()
-    graph.add("texts", ReadSentences(texts=str(texts)))
+    graph.add("texts", ReadSentences(texts=str(texts), **fields))
     return run(graph, Store(store), LocalExecutor())["texts"]
 
 
@@ -50,10 +51,34 @@ def test_blocks_of_any_size_hold_every_line_once(tmp_path: Path, size: int) -> N
 
 
 def test_a_long_file_becomes_several_parts_with_the_same_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_BYTES", 50)
-    monkeypatch.setattr(module, "PART_BYTES", 100)
     lines = [f"sentence number {i}" for i in range(40)]
     (tmp_path / "x.txt").write_text("\n".join(lines))
-    artifact = read(tmp_path / "x.txt", tmp_path / "store")
+    whole = read(tmp_path / "x.txt", tmp_path / "store", dev_fraction=0.5)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(module, "PART_BYTES", 100)
+    artifact = read(tmp_path / "x.txt", tmp_path / "in_parts", dev_fraction=0.5)
     assert len(artifact.parts) > 3
     assert artifact.read()["text"].to_pylist() == lines
+    assert artifact.read().equals(whole.read())
+
+
+def test_a_share_of_the_lines_is_held_out_and_equal_lines_together(tmp_path: Path) -> None:
+    lines = [f"sentence number {i}" for i in range(2000)]
+    (tmp_path / "x.txt").write_text("\n".join(lines * 2))
+    (tmp_path / "y.txt").write_text("\n".join(["one more", *lines]))
+
+    def held_out(name: str, **fields: Any) -> list[str]:
+        rows = read(tmp_path / name, tmp_path / "store", **fields).read().to_pylist()
+        assert {r["split"] for r in rows} <= {"train", "dev"}
+        return [r["text"] for r in rows if r["split"] == "dev"]
+
+    twice = held_out("x.txt", dev_fraction=0.1)
+    once = twice[: len(twice) // 2]
+    assert twice == once * 2
+    assert 150 < len(once) < 250
+    assert [t for t in held_out("y.txt", dev_fraction=0.1) if t != "one more"] == once
+    assert held_out("x.txt", dev_fraction=0.1, seed=1) != twice
+    assert 0 < len(held_out("x.txt")) < 80
+    assert held_out("x.txt", dev_fraction=0.0) == []
+    with pytest.raises(UserError, match="dev_fraction"):
+        ReadSentences(texts="x.txt", dev_fraction=1.0)
