@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.max_pool import max_pool_rectified
-from models.s3d import MEAN, STD
+from models.s3d import MEAN, STD, Colour
 
 STEM_BLOCK = 8
 """Frames of the stem's output that a CPU computes at a time: their activations stay below the 32 MB above which the C
@@ -25,14 +25,17 @@ library gives freed memory back to the system. Getting it anew was 12,000 page f
 class FoldedS3D:
     """S3D's features. Shapes: N clips, T frames, H x W pixels, C channels."""
 
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        """network: torchvision's S3D, left as it is; dtype: of weights and activations, float32 or bfloat16."""
+    def __init__(
+        self, network: nn.Module, device: torch.device, dtype: torch.dtype, mean: Colour = MEAN, std: Colour = STD
+    ) -> None:
+        """network: torchvision's S3D, left as it is; dtype: of weights and activations, float32 or bfloat16; mean and
+        std: what the network's pictures are normalised with."""
         layers = [_fold(layer, device, dtype) for layer in cast(Any, network).features]
         space, time = layers[0]
         self._stem_space, self._stem_time, self._stem_pool = space, time, layers[1]
         self._layers = [step for layer in layers[2:] for step in (layer if isinstance(layer, tuple) else (layer,))]
-        self._scale = (1 / (255 * torch.tensor(STD))).to(device, dtype)
-        self._shift = (-torch.tensor(MEAN) / torch.tensor(STD)).to(device, dtype)
+        self._scale = (1 / (255 * torch.tensor(std))).to(device, dtype)
+        self._shift = (-torch.tensor(mean) / torch.tensor(std)).to(device, dtype)
         self.device, self.dtype = device, dtype
 
     @torch.inference_mode()

@@ -10,7 +10,7 @@ import hashlib
 import math
 import pickle
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,11 @@ FEATURE_WIDTH = 1024
 MIN_FRAMES = 14
 MIN_SIDE = 224
 KINETICS = "kinetics400"
-MEAN = (0.43216, 0.394666, 0.37645)
-"""Of red, green and blue over Kinetics, where 1 is full brightness: what torchvision's weights were trained with."""
-STD = (0.22803, 0.22145, 0.216989)
+Colour: TypeAlias = tuple[float, float, float]
+"""Of red, green and blue, where 1 is full brightness."""
+MEAN: Colour = (0.43216, 0.394666, 0.37645)
+"""Over Kinetics: what torchvision's weights were trained with."""
+STD: Colour = (0.22803, 0.22145, 0.216989)
 
 
 def load_s3d(weights: str) -> nn.Module:
@@ -74,13 +76,13 @@ def parameters_digest(network: nn.Module) -> str:
 
 
 @torch.inference_mode()
-def plain_features(network: nn.Module, frames: Tensor) -> Tensor:
+def plain_features(network: nn.Module, frames: Tensor, mean: Colour = MEAN, std: Colour = STD) -> Tensor:
     """The features by torchvision's own layers in float32: the reference for everything faster.
 
     frames, shape = (N, T, H, W, 3), uint8, T >= 14, H and W >= 224
     Returns (N, 1024) float32: what the classifier reads, averaged over time as its outputs are.
     """
-    rgb = (frames.float() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+    rgb = (frames.float() / 255 - torch.tensor(mean)) / torch.tensor(std)
     layers = cast(Any, network)
     pooled: Tensor = layers.avgpool(layers.features(rgb.permute(0, 4, 1, 2, 3)))
     return pooled.mean((2, 3, 4))

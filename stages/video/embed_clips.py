@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,17 +16,31 @@ import torch
 
 from models.folded_s3d import FoldedS3D
 from models.precision import best_device, has_fast_bf16
-from models.s3d import FEATURE_WIDTH, KINETICS, MEAN, MIN_FRAMES, MIN_SIDE, STD, load_s3d, parameters_digest, seed_of
+from models.s3d import (
+    FEATURE_WIDTH,
+    KINETICS,
+    MEAN,
+    MIN_FRAMES,
+    MIN_SIDE,
+    STD,
+    Colour,
+    load_s3d,
+    parameters_digest,
+    seed_of,
+)
 from pipeline.errors import UserError
 from pipeline.executor import Executor, Rejected, Resources
+from pipeline.progress import say
 from pipeline.stage import Stage
-from pipeline.store import Artifact, file_digest
+from pipeline.store import Artifact, file_digest, part_metadata
 from stages.video.decode import SCALING, BrokenVideo, ClipStream, Frames, Sampling
 from stages.video.feature_table import feature_schema, feature_table
 
 BATCH = {"cpu": 1, "cuda": 16}
 """Clips in one call of the network: on a CPU one, whose activations stay in the caches. Never across videos."""
 JPEG_QUALITY = 80
+RAN = b"precision"
+"""In a part's metadata: the network's numbers and where they were computed. A run may go on on another machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +54,7 @@ class EmbedClips(Stage):
     Clips follow each other without overlap; frames at the end that do not fill one are dropped. Of a video that breaks
     off in the middle the clips before are kept, and it is also an error row that says where it broke. As in the paper,
     the features are what S3D's classifier reads: its last layer before, average pooled. The manifest's ``recipe`` says
-    how they came to be. The network runs on a GPU where there is one.
+    how they came to be, and what the network's products ran in: on a GPU where there is one, else on the CPU.
     """
 
     weights: str = KINETICS
@@ -52,6 +67,10 @@ class EmbedClips(Stage):
     """Pixels that the shorter side of the picture is resized to, before the centre is cropped"""
     crop: int = 224
     """Side of the centre square that the network sees, in pixels"""
+    mean: Colour = MEAN
+    """Of red, green and blue, each from 0 to 1, in what the weights were trained on; by default Kinetics'"""
+    std: Colour = STD
+    """Standard deviations likewise: the network sees (picture - mean) / std"""
     thumbnail: int = 112
     """Side of the thumbnails, in pixels; 0 for none"""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -73,6 +92,10 @@ class EmbedClips(Stage):
             raise UserError(f"short_side must be at least crop, which is {self.crop}, not {self.short_side}")
         if not 0 <= self.thumbnail <= self.crop:
             raise UserError(f"thumbnail must lie between 0 and crop, which is {self.crop}, not {self.thumbnail}")
+        if len(self.mean) != 3 or not all(map(math.isfinite, self.mean)):
+            raise UserError(f"mean must be three numbers, of red, green and blue, not {list(self.mean)}")
+        if len(self.std) != 3 or not all(0 < s < math.inf for s in self.std):
+            raise UserError(f"std must be three numbers above 0, of red, green and blue, not {list(self.std)}")
         if self.precision not in ("auto", "bfloat16", "float32"):
             raise UserError(f"precision must be auto, bfloat16 or float32, not '{self.precision}'")
         try:
@@ -96,7 +119,10 @@ class EmbedClips(Stage):
         parts = [[p] for p in inputs["videos"].parts]
         make = partial(S3DEmbedder, self)
         executor.map(make, parts, out, schema=feature_schema(FEATURE_WIDTH), by="video_id", resources=Resources(gpus=1))
-        return {"recipe": self._recipe(digest)}
+        ran = sorted({way for p in Artifact(out, "").parts for way in part_metadata(p)[RAN].decode().split("\n")})
+        if len(ran) > 1:
+            say(f"features computed in {', others in '.join(ran)}: set precision to make them more alike")
+        return {"recipe": self._recipe(digest, ran)}
 
     def _weights_digest(self) -> str:
         try:
@@ -107,7 +133,7 @@ class EmbedClips(Stage):
     def sampling(self) -> Sampling:
         return Sampling(self.fps, self.clip_frames, self.short_side, self.crop)
 
-    def _recipe(self, digest: str) -> dict[str, Any]:
+    def _recipe(self, digest: str, ran: list[str]) -> dict[str, Any]:
         import av
 
         return {
@@ -120,9 +146,9 @@ class EmbedClips(Stage):
             "short_side": self.short_side,
             "crop": f"centre {self.crop}x{self.crop}",
             "resize": f"swscale {SCALING}, after cropping",
-            "mean": MEAN,
-            "std": STD,
-            "precision": self.precision,
+            "mean": self.mean,
+            "std": self.std,
+            "precision": ran,
             "stored": "float16",
             "decoder": f"PyAV {av.__version__}, libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}",
         }
@@ -135,7 +161,9 @@ class S3DEmbedder:
         device = best_device()
         fast = has_fast_bf16(device) if stage.precision == "auto" else stage.precision == "bfloat16"
         dtype = torch.bfloat16 if fast else torch.float32
-        self._network = FoldedS3D(load_s3d(stage.weights), device, dtype)
+        self._network = FoldedS3D(load_s3d(stage.weights), device, dtype, stage.mean, stage.std)
+        place = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+        self.how = {RAN.decode(): f"{str(dtype).removeprefix('torch.')} on {place}"}
         self._stage = stage
         self._sampling = stage.sampling()
         self._batch = BATCH[device.type]

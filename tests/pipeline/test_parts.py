@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline import StageFailed, UserError
 from pipeline.parts import Part, cut, map_part, portable
-from pipeline.store import file_digest
+from pipeline.store import file_digest, part_metadata, read_part
 
 SCHEMA = pa.schema([("video_id", pa.string()), ("clip", pa.int32())])
 
@@ -78,6 +79,18 @@ class Whole(Watched):
         return table
 
 
+class Picky:
+    """Raises for one video; says with what it computes."""
+
+    def __init__(self, bad: str, precision: str) -> None:
+        self.bad, self.how = bad, {"precision": precision}
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        if table["video_id"][0].as_py() == self.bad:
+            raise ValueError("broken")
+        return table
+
+
 def part(folder: Path, table: pa.Table, by: str | None = "video_id", suffix: str = ".parquet", **fields: Any) -> Part:
     return Part(0, (table,), folder, SCHEMA, suffix, by, **fields)
 
@@ -116,6 +129,17 @@ class TestMapPart:
         list(map_part(Whole(), piece))
         assert not piece.errors_path.exists()
         assert piece.path.exists()
+
+    @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+    def test_a_part_says_with_what_it_was_computed_by_all_that_wrote_rows_of_it(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
+        piece = part(tmp_path, rows("ab"), suffix=suffix)
+        list(map_part(Picky("a", "float32"), piece))
+        assert part_metadata(piece.path)[b"precision"] == b"float32"
+        list(map_part(Picky("", "bfloat16"), replace(piece, again=True)))
+        assert read_part(piece.path)["video_id"].to_pylist() == ["a", "b"]
+        assert part_metadata(piece.path)[b"precision"] == b"bfloat16\nfloat32"
 
 
 class TestPortable:

@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
+from models.precision import best_device
 from models.s3d import load_s3d, parameters_digest, plain_features
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import MANIFEST
-from stages.video.decode import read_clips
-from stages.video.embed_clips import EmbedClips
+from stages.video import decode, embed_clips
+from stages.video.decode import Frames, read_clips
+from stages.video.embed_clips import BATCH, EmbedClips, S3DEmbedder
 from tests.cases import artifact
 from tests.stages.video.films import corners, damage, scene, write_film, write_sound
 
@@ -73,6 +80,19 @@ class TestRows:
         expected = plain_features(load_s3d("random:0"), torch.from_numpy(clip)[None])[0]
         assert torch.allclose(features(made)[2], expected, rtol=2e-3, atol=1e-4)
 
+    def test_are_of_pictures_normalised_as_the_weights_ask(self, films: Path, tmp_path: Path) -> None:
+        mean, std = (0.5, 0.25, 0.125), (0.5, 1.0, 2.0)
+        stage = replace(STAGE, mean=mean, std=std)
+        out = embed(tmp_path, [films / "b.mp4"], stage)
+        clip = torch.from_numpy(next(read_clips(str(films / "b.mp4"), stage.sampling())))[None]
+        network = load_s3d("random:0")
+        expected = plain_features(network, clip, mean, std)
+        assert torch.allclose(features(out), expected, rtol=2e-3, atol=1e-4)
+        assert not torch.allclose(features(out), plain_features(network, clip), rtol=2e-2, atol=1e-3)
+        recipe = out.manifest["recipe"]
+        assert (recipe["mean"], recipe["std"]) == (list(mean), list(std))
+        assert stage.key({}) != STAGE.key({})
+
     def test_thumbnail_is_the_middle_frame(self, made: Artifact) -> None:
         picture = Image.open(io.BytesIO(made.read(["thumbnail"])["thumbnail"][2].as_py()))
         assert (picture.format, picture.size) == ("JPEG", (112, 112))
@@ -99,8 +119,72 @@ def test_manifest_tells_the_whole_recipe(made: Artifact) -> None:
     assert recipe["fps"] == 20
     assert recipe["clip_frames"] == 14
     assert recipe["mean"] == [0.43216, 0.394666, 0.37645]
-    assert recipe["precision"] == "float32"
+    assert recipe["precision"] == ["float32 on the CPU"]
     assert recipe["decoder"].startswith("PyAV ")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about the CPU")
+class TestPrecision:
+    def on_a_machine(self, folder: Path, paths: list[Path], fast: bool, monkeypatch: pytest.MonkeyPatch) -> Artifact:
+        """One with units for bfloat16, or without."""
+        monkeypatch.setattr(embed_clips, "has_fast_bf16", lambda device: fast)
+        return embed(folder, paths, replace(STAGE, precision="auto"))
+
+    @pytest.mark.parametrize(("fast", "ran"), [(True, "bfloat16 on the CPU"), (False, "float32 on the CPU")])
+    def test_auto_is_bfloat16_where_that_is_fast(
+        self, films: Path, made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool, ran: str
+    ) -> None:
+        out = self.on_a_machine(tmp_path, [films / "b.mp4"], fast, monkeypatch)
+        assert out.manifest["recipe"]["precision"] == [ran]
+        assert torch.equal(features(out)[0], features(made)[2]) is not fast
+        assert torch.allclose(features(out)[0], features(made)[2], rtol=0.1, atol=0.01)
+
+    def test_recipe_names_all_that_a_run_which_moved_was_computed_in(
+        self, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        paths = [films / "a.mp4", films / "b.mp4"]
+        out = self.on_a_machine(tmp_path, paths, False, monkeypatch)
+        (out.path / MANIFEST).unlink()
+        out.parts[1].unlink()
+        capsys.readouterr()
+        out = self.on_a_machine(tmp_path, paths, True, monkeypatch)
+        assert out.manifest["recipe"]["precision"] == ["bfloat16 on the CPU", "float32 on the CPU"]
+        said = " ".join(capsys.readouterr().err.split())
+        assert "computed in bfloat16 on the CPU, others in float32 on the CPU: set precision" in said
+
+
+class TestDecodingAhead:
+    def row(self, path: Path) -> pa.Table:
+        return pa.table({"video_id": [path.stem], "path": [str(path)]})
+
+    def test_of_the_next_video_begins_with_prefetch(self, films: Path, tmp_path: Path) -> None:
+        path = Path(shutil.copy(films / "b.mp4", tmp_path))
+        before = threading.active_count()
+        embedder = S3DEmbedder(STAGE)
+        embedder.prefetch(self.row(path))
+        while threading.active_count() > before:
+            time.sleep(0.01)
+        path.unlink()
+        assert len(embedder(self.row(path))) == 1
+
+    def test_stops_at_two_batches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_film(tmp_path / "long.mp4", scene(1, 280, 64, 64), fps=20)
+        decoded: list[int] = []
+
+        def counted(*arguments: Any) -> Iterator[Frames]:
+            for clip in read_clips(*arguments):
+                decoded.append(len(clip))
+                yield clip
+
+        monkeypatch.setattr(decode, "read_clips", counted)
+        embedder = S3DEmbedder(replace(STAGE, thumbnail=0))
+        embedder.prefetch(self.row(path))
+        ahead = 2 * BATCH[best_device().type] + 1  # the last waits for room
+        while len(decoded) < min(ahead, 20):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        assert len(decoded) == min(ahead, 20)
+        assert len(embedder(self.row(path))) == len(decoded) == 20
 
 
 @pytest.mark.slow
@@ -145,6 +229,8 @@ class TestWeights:
         ({"crop": 200}, "crop must be at least 224"),
         ({"short_side": 224, "crop": 256}, "short_side must be at least crop, which is 256, not 224"),
         ({"thumbnail": 225}, "thumbnail must lie between 0 and crop, which is 224, not 225"),
+        ({"mean": (0.5, 0.5)}, r"mean must be three numbers, of red, green and blue, not \[0\.5, 0\.5\]"),
+        ({"std": (1.0, 0.0, 1.0)}, "std must be three numbers above 0"),
         ({"precision": "half"}, "precision must be auto, bfloat16 or float32, not 'half'"),
     ],
 )
