@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,18 +35,21 @@ def live(centroids: torch.Tensor) -> np.ndarray:
         pytest.param(3000, 3.0, id="no clusters to speak of"),
     ],
 )
-def test_inertia_is_within_a_hundredth_of_scikit_learns(n: int, noise: float) -> None:
+def test_inertia_is_scikit_learns_but_for_a_hundredth_or_two(n: int, noise: float) -> None:
+    """Two by default; one where Lloyd's steps go on as long as there."""
     from sklearn.cluster import KMeans as Reference
 
-    ratios = []
+    ratios: dict[float, list[float]] = {1.02: [], 1.01: []}
     for seed in range(8):
         vectors = cloud(n, seed=seed, noise=noise)
-        with one_thread():
-            centroids = KMeans(restarts=5, tolerance=1e-5, iterations=100).fit(points(vectors), 12, (seed,))
         reference = Reference(12, n_init=5, random_state=seed).fit(vectors.astype(np.float64))
-        ratios.append(squared_distances(vectors, centroids.numpy()).min(1).sum() / reference.inertia_)
-    assert np.mean(ratios) <= 1.01
-    assert max(ratios) <= 1.03  # each end is a local minimum, and either side may be the lucky one
+        for kmeans, found in zip((KMeans(), KMeans(tolerance=1e-5, iterations=100)), ratios.values(), strict=True):
+            with one_thread():
+                centroids = kmeans.fit(points(vectors), 12, (seed,)).numpy()
+            found.append(squared_distances(vectors, centroids).min(1).sum() / reference.inertia_)
+    for most, found in ratios.items():
+        assert np.mean(found) <= most
+        assert max(found) <= most + 0.02  # each end is a local minimum, and either side may be the lucky one
 
 
 def test_clusters_far_apart_are_all_found() -> None:
@@ -65,6 +70,42 @@ def test_a_large_common_mean_costs_no_digits() -> None:
     exact = squared_distances(small, centroids.astype(np.float64) - 1000)
     assert (labels == exact.argmin(1)).mean() > 0.999
     assert exact.min(1).mean() == pytest.approx(16 * 0.05**2, rel=0.1)
+
+
+def test_means_of_many_chunks_are_exact() -> None:
+    """Sums of 8,192 float16 values between 1024 and 2047 fit float32; those of forty chunks do not."""
+    rng = np.random.default_rng(0)
+    vectors = rng.integers(1024, 1300, size=(40 * CHUNK + 5, 6)).astype(np.float16)
+    vectors[::2] += 700
+    centroids = KMeans(restarts=1).fit(points(vectors), 2, (0,)).numpy()
+    labels, _ = nearest(points(vectors), torch.from_numpy(centroids))
+    means = np.stack([vectors[labels == j].mean(0, dtype=np.float64) for j in range(2)])
+    np.testing.assert_array_equal(centroids, means.astype(np.float32))
+    centroid = KMeans().fit(points(vectors), 1, (0,)).numpy()
+    np.testing.assert_array_equal(centroid, vectors.mean(0, dtype=np.float64).astype(np.float32)[None])
+
+
+def test_float32_within_a_chunk_loses_less_than_float16_did() -> None:
+    """Where it loses most: a sum that large values make large before the small ones come."""
+    vectors = np.full((CHUNK, 3), 1000.5, np.float16)
+    vectors[1::2] = np.float16(0.3)
+    vectors[CHUNK // 2 :, 1] = np.float16(0.3)
+    vectors[:, 2] = np.random.default_rng(0).normal(size=CHUNK)
+    exact = vectors.mean(0, dtype=np.float64)
+    vectors = np.concatenate([vectors, np.full((CHUNK, 3), -60_000, np.float16)])
+    centroids = KMeans().fit(points(vectors), 2, (0,)).numpy()
+    lost = np.abs(centroids[centroids[:, 0].argmax()] - exact)
+    assert (lost <= 2.0**-12 * np.abs(vectors[:CHUNK]).max(0)).all()
+
+
+def test_more_vectors_than_float32_can_count() -> None:
+    """All alike, and so are their chunks but the last, which float32 would not count."""
+
+    def run(function: Callable[[int], Any], starts: Sequence[int]) -> list[Any]:
+        return [function(starts[0])] * (len(starts) - 1) + [function(starts[-1])]
+
+    ones = Points(torch.ones(1, 1, dtype=torch.float16).expand(2**24 + 3, 1))
+    assert live(KMeans().fit(ones, 2, (0,), run)).tolist() == [[1.0]]
 
 
 def test_nearest_is_brute_force() -> None:

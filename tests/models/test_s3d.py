@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.s3d import load_s3d, parameters_digest, plain_features
+from pipeline.store import file_digest
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,31 @@ class TestFiles:
         (tmp_path / name).write_text("no tensors")
         with pytest.raises(ValueError, match=rf"{name}: not a state dict"):
             load_s3d(str(tmp_path / name))
+
+
+class TestKinetics:
+    @pytest.fixture
+    def served(self, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        """Makes torchvision's weights ``network``'s, fetched from this disk; gives the file it comes from."""
+        from torchvision.models.video import S3D_Weights
+
+        path = saved(network, tmp_path / "s3d.pth")
+        path = path.rename(tmp_path / f"s3d-{file_digest(path)[:8]}.pth")
+        monkeypatch.setattr(S3D_Weights.KINETICS400_V1.value, "url", path.as_uri())
+        before = torch.hub.get_dir()
+        torch.hub.set_dir(str(tmp_path / "hub"))
+        yield path
+        torch.hub.set_dir(before)
+
+    def test_weights_are_fetched_once(self, network: Any, served: Path) -> None:
+        assert parameters_digest(load_s3d("kinetics400")) == parameters_digest(network)
+        served.unlink()
+        assert parameters_digest(load_s3d("kinetics400")) == parameters_digest(network)
+
+    def test_another_file_than_was_asked_for_is_refused(self, served: Path) -> None:
+        served.write_bytes(served.read_bytes() + b"more")
+        with pytest.raises(OSError, match=r"cannot be downloaded from file://.*invalid hash"):
+            load_s3d("kinetics400")
 
 
 def test_without_a_network_kinetics_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
