@@ -15,7 +15,7 @@ from models.task_file import load_task
 from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage, UserError
 from stages.encode import check_positions
-from stages.training_batches import INDEX
+from stages.examples import POSITIONS
 from stages.training_loop import BEST, CHECKPOINT, METRICS, TrainingRun, train_loop
 
 
@@ -32,7 +32,7 @@ class Train(Stage):
     (seed, step, micro-batch).
     """
 
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("length", "split")}
     neutral: ClassVar[frozenset[str]] = frozenset({"micro_batch_tokens", "gradient_checkpointing", "checkpoint_every"})
 
@@ -140,7 +140,7 @@ class Train(Stage):
             check_positions(task, inputs["model"].path)
             run = TrainingRun(replace(self, task=task), inputs["model"].path, tuple(examples.parts), out)
             executor.fit(train_loop, run, Resources(gpus=1))
-        for scratch in (CHECKPOINT, BEST.format("*"), f"*.{INDEX}"):
+        for scratch in (CHECKPOINT, BEST.format("*"), f"*.{POSITIONS}"):
             for path in out.glob(scratch):
                 path.unlink()
         return {"metrics": json.loads((out / METRICS).read_text())}

@@ -25,7 +25,6 @@ from stages.micro_batches import cut
 from stages.rank_group import Ranks
 from stages.windows import WINDOW, has_windows
 
-INDEX = "positions"
 GROUP = "group"
 MOST_KEPT = 64
 """Micro-batches of a step that wait in memory; those of a larger step are drawn once for their counts and again when
@@ -71,9 +70,9 @@ class TrainingBatches:
         group_by_length: bool = False,
         group: str | None = None,
     ) -> None:
-        self.task, self.vocabulary, self.ranks, self.out = task, vocabulary, ranks, out
+        self.task, self.vocabulary, self.ranks = task, vocabulary, ranks
         self.micro_batch_tokens, self.seed = micro_batch_tokens, seed
-        self.examples = MappedExamples(own_examples(read_part(part), task, group) for part in parts)
+        self.examples = MappedExamples((own_examples(read_part(part), task, group) for part in parts), out)
         self._ratios, self._only = task.groups(), group
         groups = self._groups_of("train")
         filled = [(g, r) for g, r in zip(groups, self._ratios.values() or (1.0,), strict=True) if len(g)]
@@ -133,15 +132,8 @@ class TrainingBatches:
         return self.task.draw(self.examples, position, rng, self.vocabulary)
 
     def _groups_of(self, split: str) -> list[np.ndarray]:
-        """Positions of a split's examples in each group, written by rank 0 and mapped by all."""
-        groups = []
-        for i, group in enumerate(self._ratios or [self._only]):
-            if self.ranks.rank:
-                self.ranks.wait()
-            groups.append(self.examples.positions_of(split, self.out / f"{split}-{i}.{INDEX}", group))
-            if not self.ranks.rank:
-                self.ranks.wait()
-        return groups
+        """Positions of a split's examples in each group."""
+        return [self.examples.positions_of(split, group, self.task.seen) for group in self._ratios or [self._only]]
 
 
 def _one_ahead(batches: Iterator[MicroBatch]) -> Iterator[MicroBatch]:

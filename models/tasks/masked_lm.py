@@ -17,13 +17,11 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.masking import mask_words
-from models.tasks.task import Batch, Examples, Row, Task, collate_ids, others
+from models.tasks.task import Batch, Examples, Row, Task, collate_ids
 from models.tasks.video_text import stretch, text_ids
 from models.vocabulary import Vocabulary
 
 WORD, NEXT = "word", "next_sentence"
-OTHER_TRIES = 1000
-"""Draws for an example of another document of the split: of a small dev split most draws are of another split."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class MaskedLM(Task):
         example = examples[index]
         cls, sep = np.array([vocabulary.cls]), np.array([vocabulary.sep])
         if self.next_sentence:
-            first, second, is_next = self._pair(examples, example, rng)
+            first, second, is_next = self._pair(examples, index, example, rng)
             first, second = truncated_pair(first, second, self._room, rng)
             input_ids = np.concatenate([cls, first, sep, second, sep]).astype(np.int64)
         else:
@@ -130,23 +128,21 @@ class MaskedLM(Task):
         drawn = {"input_ids": input_ids, "token_type_ids": token_types, "is_next": is_next}
         return {**drawn, "positions": positions, "targets": targets}
 
-    def _pair(self, examples: Examples, example: Row, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _pair(
+        self, examples: Examples, index: int, example: Row, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, bool]:
         """Some of the example's first sentences, then the others or as much of another document, and which it is."""
         text, ends = example["text"], example["ends"]
         n_first = int(rng.integers(1, len(ends))) if len(ends) > 1 else 1
         first, rest = text[: ends[n_first - 1]], text[ends[n_first - 1] :]
         if len(ends) == 1 or rng.random() < 0.5:
-            other = self._other_document(examples, example, rng)
-            if other is not None:
+            position = examples.other(index, "id", rng)
+            if position is not None:
+                other = examples[position]
                 start = int(rng.choice([0, *other["ends"][:-1]]))
                 enough = np.searchsorted(other["ends"], start + (len(rest) or self._room - len(first)))
                 return first, other["text"][start : other["ends"][: enough + 1][-1]], False
         return first, rest, True
-
-    @staticmethod
-    def _other_document(examples: Examples, example: Row, rng: np.random.Generator) -> Row | None:
-        tries = (int(rng.integers(len(examples))) for _ in range(OTHER_TRIES))
-        return next(others(examples, example, "id", tries), None)
 
     def lay_out(self, example: Row, vocabulary: Vocabulary) -> dict[str, Any]:
         ids = np.concatenate([[vocabulary.cls], example["text"][: self._room], [vocabulary.sep]]).astype(np.int64)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -57,6 +58,16 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    def other(self, index: int, name: str, rng: np.random.Generator, filled: tuple[str, ...] = ()) -> int | None:
+        """Position of a random example of the same split and group, but of another document or video.
+
+        name      the column that tells documents apart; those of one stand together
+        filled    columns of lists that are not empty in any example drawn from, nor in the one at ``index``
+
+        None where there is no other.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,10 @@ class Task(ABC):
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         """One row to its examples: none, one, or several windows. ValueError says what is wrong with the row."""
 
+    def seen(self, examples: pa.Table) -> np.ndarray:
+        """Which examples of a table training and evaluation look at: bool, one for each."""
+        return np.ones(examples.num_rows, bool)
+
     def draw(self, examples: Examples, index: int, rng: np.random.Generator, vocabulary: Vocabulary) -> dict[str, Any]:
         """The example at ``index`` as training sees it this time: masks, neighbours, negatives come from ``rng``."""
         return examples[index]
@@ -188,12 +203,11 @@ class Task(ABC):
         return self
 
 
-def others(examples: Examples, example: Row, name: str, positions: Iterable[int]) -> Iterator[Row]:
-    """Of the examples at ``positions`` those of the same split, but of another document or video: ``name`` tells it."""
-    for position in positions:
-        other = examples[position]
-        if other["split"] == example["split"] and other[name] != example[name]:
-            yield other
+def is_filled(column: pa.ChunkedArray) -> np.ndarray:
+    """Which lists of a column hold anything: bool, one for each."""
+    lengths = pc.list_value_length(column).combine_chunks().fill_null(0)
+    held: np.ndarray = lengths.to_numpy(zero_copy_only=False) > 0
+    return held
 
 
 def label_of(row: Row) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.masking import mask_words
-from models.tasks.task import Batch, Examples, Row, Task, others, pad
+from models.tasks.task import Batch, Examples, Row, Task, is_filled, pad
 from models.vocabulary import Vocabulary
 
 TEXT, VIDEO, JOINT = range(3)
@@ -31,8 +31,8 @@ TERMS = {
 """The parts of the loss with a target word, by regime * 2 + kind of word."""
 ALIGNMENT = "joint/alignment"
 
-NEGATIVE_TRIES = 100
-"""Draws for a segment of another video before a pair is left as it is (a corpus of one video has no other)."""
+SPOKEN = ("text", "visual")
+"""What a segment has that begins a pair: one without speech begins none, so none that does not match either."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class VideoText(Task):
     text   [CLS] words [SEP]                        masked words
     video  [CLS] [>] visual words [SEP]             masked visual words
     joint  [CLS] words [>] visual words [SEP]       alignment from [CLS]; masked words of both kinds where the two match
+
+    Half of the pairs do not match: they have as many visual words of another video's sentences. Where it has no other,
+    alignment is not asked.
 
     The loss is the weighted sum of the regimes' means over the global batch.
     """
@@ -79,13 +82,29 @@ class VideoText(Task):
     mask_probability: float = 0.15
     """Share of a sequence's words and visual words to predict; 80 % of them masked, 10 % random, 10 % kept."""
     concatenate: float = 0.5
-    """Probability of appending the video's next segment, again and again while there is room."""
+    """Probability of appending the video's next sentence, again and again while there is room; in the video-only regime
+    its next segment."""
     max_step: int = 5
     """Visual words are taken at a random step from 1 to this, so that the pace of a video does not matter."""
     max_text: int = 64
     """Words (wordpieces) a sequence holds; of longer ones a random stretch."""
     max_visual: int = 48
     """Visual words a sequence holds; of longer ones a random stretch."""
+
+    def __post_init__(self) -> None:
+        if not (min(self._weights) >= 0 and 0 < sum(self._weights) < math.inf):
+            raise ValueError("text_weight, video_weight and joint_weight must be 0 or more, and not all of them 0")
+        if not 0 < self.mask_probability <= 1:
+            raise ValueError("mask_probability must be more than 0 and at most 1")
+        if not (0 <= self.joint_share <= 1 and 0 <= self.concatenate <= 1):
+            raise ValueError("joint_share and concatenate must lie between 0 and 1")
+        if min(self.max_step, self.max_text, self.max_visual) < 1:
+            raise ValueError("max_step, max_text and max_visual must be at least 1")
+
+    @property
+    def _weights(self) -> tuple[float, float, float]:
+        """By regime."""
+        return self.text_weight, self.video_weight, self.joint_weight
 
     # ------------------------------------------------------------------------------------------- examples
 
@@ -95,6 +114,8 @@ class VideoText(Task):
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         text = text_ids(row.get("text") or "", tokenizer)
+        if tokenizer.mask_token_id in text[self.max_text :]:
+            raise ValueError(f"a [MASK] stands behind the first {self.max_text} wordpieces, which are all that is read")
         visual = Vocabulary.of(tokenizer).visual_ids(row.get("tokens") or [])
         if not text and not len(visual):
             raise ValueError("neither words nor visual words")
@@ -102,15 +123,20 @@ class VideoText(Task):
         names = {"video_id": row.get("video_id"), "split": row.get("split")}
         return [{"text": text, "visual": visual, "length": length, **names}]
 
+    def seen(self, examples: pa.Table) -> np.ndarray:
+        """All that a regime with a weight is for."""
+        text, visual = is_filled(examples["text"]), is_filled(examples["visual"])
+        kinds = (text, visual, text & visual)
+        return np.logical_or.reduce([kind for kind, weight in zip(kinds, self._weights, strict=True) if weight])
+
     def draw(self, examples: Examples, index: int, rng: np.random.Generator, vocabulary: Vocabulary) -> dict[str, Any]:
         example = examples[index]
         regime = self._regime(example, rng)
-        text, visual = self._with_neighbours(examples, index, example, rng)
-        aligned = True
-        if regime == JOINT and rng.random() < 0.5:
-            other = self._other_video(examples, example, rng)
-            if other is not None:
-                visual, aligned = other, False
+        text, visual = self._with_neighbours(examples, index, example, regime, rng)
+        aligned = None
+        if regime == JOINT and (other := examples.other(index, "video_id", rng, SPOKEN)) is not None:
+            aligned = bool(rng.random() < 0.5)
+            visual = visual if aligned else visual_words(examples, other, len(visual))
         text = stretch(text, self.max_text, rng) if regime != VIDEO else text[:0]
         visual = self._visual(visual, rng) if regime != TEXT else visual[:0]
         drawn = lay_out(text, visual, vocabulary)
@@ -132,36 +158,27 @@ class VideoText(Task):
         return lay_out(text[: self.max_text], visual[: self.max_visual], vocabulary) | {"example": example}
 
     def _regime(self, example: Row, rng: np.random.Generator) -> int:
-        weights = (self.text_weight, self.video_weight, self.joint_weight)
         has = (len(example["text"]) > 0, len(example["visual"]) > 0)
-        if all(has) and weights[JOINT] and (rng.random() < self.joint_share or not (weights[TEXT] or weights[VIDEO])):
+        alone = [regime for regime in (TEXT, VIDEO) if has[regime] and self._weights[regime]]
+        if not alone or (all(has) and self.joint_weight and rng.random() < self.joint_share):
             return JOINT
-        alone = [r for r in (TEXT, VIDEO) if has[r] and (weights[r] or not all(has))]
-        return int(rng.choice(alone)) if alone else JOINT
+        return alone[int(rng.integers(len(alone)))]
 
     def _with_neighbours(
-        self, examples: Examples, index: int, example: Row, rng: np.random.Generator
+        self, examples: Examples, index: int, example: Row, regime: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The segment's words and visual words, with those of the segments after it at random (section 3.2)."""
+        """The segment's words and visual words, with those after it at random: of sentences (section 3.2), and without
+        speech of all segments."""
         texts, visuals = [example["text"]], [example["visual"]]
         n_text, n_visual = len(example["text"]), len(example["visual"])
-        while rng.random() < self.concatenate and index + 1 < len(examples):
-            index += 1
-            after = examples[index]
+        following = neighbours(examples, index, 1, spoken=regime != VIDEO)
+        while rng.random() < self.concatenate and (after := next(following, None)):
             n_text, n_visual = n_text + len(after["text"]), n_visual + len(after["visual"])
-            same = after["video_id"] == example["video_id"] and after["split"] == example["split"]
-            if not same or n_text > self.max_text or n_visual > self.max_visual:
+            if n_text > self.max_text or n_visual > self.max_visual:
                 break
             texts.append(after["text"])
             visuals.append(after["visual"])
         return np.concatenate(texts), np.concatenate(visuals)
-
-    @staticmethod
-    def _other_video(examples: Examples, example: Row, rng: np.random.Generator) -> np.ndarray | None:
-        """Visual words of a random segment of another video of the same split."""
-        tries = rng.integers(len(examples), size=NEGATIVE_TRIES).tolist()
-        visuals = (other["visual"] for other in others(examples, example, "video_id", tries))
-        return next((visual for visual in visuals if len(visual)), None)
 
     def _visual(self, visual: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         step = int(rng.integers(1, min(self.max_step, len(visual)) + 1))
@@ -169,7 +186,7 @@ class VideoText(Task):
 
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
         """Pads. ``labels`` holds of masked words ``position`` (in the flattened batch), ``target`` and ``term``, and of
-        joint sequences ``pair`` (their rows) and ``aligned``.
+        pairs that may or may not match ``pair`` (their rows) and ``aligned``.
 
         What is masked in a pair that does not match is not to be predicted: the video says nothing of its words.
         """
@@ -183,13 +200,13 @@ class VideoText(Task):
         if "positions" not in examples[0]:
             return batch
         length = input_ids.shape[1]
-        told = [(i, e) for i, e in enumerate(examples) if e["aligned"]]
+        told = [(i, e) for i, e in enumerate(examples) if e["aligned"] is not False]
         none = np.zeros(0, np.int64)
         positions = np.concatenate([none, *(i * length + e["positions"] for i, e in told)])
         targets = np.concatenate([none, *(e["targets"] for _, e in told)])
         regimes = np.concatenate([none, *(np.full(len(e["targets"]), e["regime"]) for _, e in told)])
         terms = regimes * 2 + (targets >= vocabulary.first_visual)
-        pairs = [i for i, e in enumerate(examples) if e["regime"] == JOINT]
+        pairs = [i for i, e in enumerate(examples) if e["aligned"] is not None]
         batch.labels = {
             "position": torch.from_numpy(positions),
             "target": torch.from_numpy(targets.astype(np.int64)),
@@ -211,18 +228,17 @@ class VideoText(Task):
         return head
 
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
-        weights = (self.text_weight, self.video_weight, self.joint_weight)
         terms = batch.labels["term"]
         assert encoded.words is not None
         log_p = encoded.words.log_p(encoded.at(batch.labels["position"]), batch.labels["target"])
         losses = {}
         for term, name in TERMS.items():
             if batch.counts[name]:
-                losses[name] = -log_p[terms == term].sum() * (weights[term // 2] / totals[name])
+                losses[name] = -log_p[terms == term].sum() * (self._weights[term // 2] / totals[name])
         if batch.counts[ALIGNMENT]:
             logits = self._alignment(head, encoded, batch)
             sum_ = F.binary_cross_entropy_with_logits(logits, batch.labels["aligned"], reduction="sum")
-            losses[ALIGNMENT] = sum_ * (weights[JOINT] / totals[ALIGNMENT])
+            losses[ALIGNMENT] = sum_ * (self.joint_weight / totals[ALIGNMENT])
         return losses
 
     @staticmethod
@@ -298,6 +314,32 @@ def stretch(ids: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarra
         return ids
     start = int(rng.integers(len(ids) - length + 1))
     return ids[start : start + length]
+
+
+def neighbours(examples: Examples, index: int, step: int, spoken: bool) -> Iterator[Row]:
+    """The segments after (``step`` 1) or before (-1) the one at ``index``, one by one, to the end of its video; with
+    ``spoken`` its sentences alone."""
+    here = examples[index]
+    while 0 <= (index := index + step) < len(examples):
+        segment = examples[index]
+        if segment["video_id"] != here["video_id"] or segment["split"] != here["split"]:
+            return
+        if len(segment["text"]) or not spoken:
+            yield segment
+
+
+def visual_words(examples: Examples, index: int, n: int) -> np.ndarray:
+    """``n`` visual words of a video's sentences from the one at ``index`` on; where it ends too early, of those before
+    as well, and fewer where it has no more."""
+    ids: np.ndarray = examples[index]["visual"]
+    following, before = (neighbours(examples, index, step, spoken=True) for step in (1, -1))
+    while len(ids) < n and (segment := next(following, None)):
+        ids = np.concatenate([ids, segment["visual"]])
+    if len(ids) >= n:
+        return ids[:n]
+    while len(ids) < n and (segment := next(before, None)):
+        ids = np.concatenate([segment["visual"], ids])
+    return ids[-n:]
 
 
 def lay_out(text: np.ndarray, visual: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:

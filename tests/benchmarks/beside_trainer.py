@@ -205,7 +205,7 @@ class HuggingFace(ABC):
         examples = Artifact(given.work / "examples", "examples")
         self.task: Any = load_task(examples.path)
         self.examples = open_examples(examples.parts)
-        self.positions = {split: self.examples.positions_of(split, given.work / split) for split in ("train", "test")}
+        self.positions = {split: self.examples.positions_of(split) for split in ("train", "test")}
 
     def rows(self, split: str) -> list[dict[str, Any]]:
         """The rows that our examples were made of."""

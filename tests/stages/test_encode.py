@@ -9,9 +9,9 @@ import pytest
 from models.tasks import ClassifyText, JudgeRelevance, MaskedLM, MultiTask, SpanQA, TagWords, Task, VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
-from pipeline.store import write_json, write_part
+from pipeline.store import read_part, write_json, write_part
 from stages.encode import Encode, Encoder, check_positions
-from stages.examples import open_examples
+from stages.examples import MappedExamples, open_examples
 from tests.models.small_encoders import save_roberta
 from tests.stages.tiny_world import extended_bert, segments
 
@@ -52,11 +52,29 @@ def test_examples_are_mapped_views_in_the_order_of_the_rows(model: Artifact, tmp
 
 def test_positions_of_a_split_span_the_parts(model: Artifact, tmp_path: Path) -> None:
     rows = segments(tmp_path / "rows", parts=3)
-    examples = open_examples(encode(tmp_path / "out", rows=rows, model=model).parts)
-    dev = examples.positions_of("dev", tmp_path / "dev.positions")
+    tables = [read_part(part) for part in encode(tmp_path / "out", rows=rows, model=model).parts]
     splits = rows.read()["split"].to_pylist()
-    assert dev.tolist() == [i for i, s in enumerate(splits) if s == "dev"]
-    assert examples.positions_of("nothing", tmp_path / "none.positions").tolist() == []
+    for examples in (MappedExamples(tables), *(MappedExamples(tables, tmp_path) for _ in range(2))):
+        dev = examples.positions_of("dev")
+        assert dev.tolist() == [i for i, s in enumerate(splits) if s == "dev"]
+        assert examples.positions_of("nothing").tolist() == []
+    assert len(list(tmp_path.glob("*.positions"))) == 2
+
+
+def test_others_are_drawn_from_all_parts_however_they_are_cut(model: Artifact, tmp_path: Path) -> None:
+    """Also where a part ends within a video, and where the positions are mapped from disk."""
+    drawn = []
+    for parts, scratch in ((1, None), (7, None), (7, tmp_path)):
+        encoded = encode(tmp_path / f"{parts}", rows=segments(tmp_path / f"rows{parts}", parts=parts), model=model)
+        examples = MappedExamples(map(read_part, encoded.parts), scratch)
+        rng = np.random.default_rng(0)
+        drawn.append([examples.other(i, "video_id", rng, ("text", "visual")) for i in range(80) for _ in range(20)])
+    assert drawn[0] == drawn[1] == drawn[2]
+    for position, other in zip(np.repeat(np.arange(80), 20).tolist(), drawn[0], strict=True):
+        mine, its = examples[position], examples[other]
+        assert mine["video_id"] != its["video_id"]
+        assert mine["split"] == its["split"]
+    assert {i for i in drawn[0] if examples[i]["split"] == "train"} == set(examples.positions_of("train").tolist())
 
 
 def test_further_rows_follow_and_bad_rows_are_errors(model: Artifact, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -13,6 +14,7 @@ from models.encoder import TaskModel
 from models.tasks import MaskedLM
 from models.tasks.masked_lm import truncated_pair
 from models.vocabulary import Vocabulary
+from stages.examples import MappedExamples
 from tests.models.small_encoders import PIECES, save_encoder
 
 A, B, C = (PIECES.index(p) for p in "abc")
@@ -74,14 +76,19 @@ class TestEncode:
                 self.encode(tokenizer, row)
 
 
-def corpus(*documents: tuple[str, list[list[int]]], split: str = "train") -> list[dict[str, Any]]:
+def rows(*documents: tuple[str, list[list[int]]], split: str = "train") -> list[dict[str, Any]]:
     return [
         {"id": d, "text": np.concatenate(s), "ends": np.cumsum([len(x) for x in s]), "length": 11, "split": split}
         for d, s in documents
     ]
 
 
-CORPUS = corpus(("x", [[A] * 3, [A] * 2, [A] * 3]), ("y", [[B] * 2] * 4), ("y", [[B] * 8]), ("z", [[C] * 9]))
+def mapped(examples: list[dict[str, Any]]) -> MappedExamples:
+    return MappedExamples([pa.Table.from_pylist(examples, MaskedLM.example_schema)])
+
+
+ROWS = rows(("x", [[A] * 3, [A] * 2, [A] * 3]), ("y", [[B] * 2] * 4), ("y", [[B] * 8]), ("z", [[C] * 9]))
+CORPUS = mapped(ROWS)
 TASK = MaskedLM(max_length=11)
 
 
@@ -119,7 +126,7 @@ class TestDraw:
 
     def test_the_length_does_not_tell(self, vocabulary: Vocabulary) -> None:
         """As many sentences of the other document as fill up to what the example has."""
-        short = corpus(("s", [[A], [A]]), ("y", [[B] * 1] * 8))
+        short = mapped(rows(("s", [[A], [A]]), ("y", [[B] * 1] * 8)))
         for i in range(50):
             drawn = TASK.draw(short, 0, np.random.default_rng(i), vocabulary)
             assert len(drawn["input_ids"]) == 2 + 3
@@ -128,18 +135,19 @@ class TestDraw:
         assert not any(d["is_next"] for d in draws(TASK, 3, vocabulary, 50))
 
     def test_a_small_split_has_other_documents_too(self, vocabulary: Vocabulary) -> None:
-        many = corpus(("d", [[A]] * 8), ("e", [[B]] * 8), split="dev") + corpus(("t", [[C]] * 8)) * 198
+        dev = rows(*[("d", [[A]] * 8)] * 30, ("e", [[B]] * 8), split="dev")
+        many = mapped(dev + rows(*((f"t{i}", [[C]] * 8) for i in range(3000))))
         drawn = [TASK.draw(many, 0, np.random.default_rng(i), vocabulary) for i in range(100)]
         assert 0.35 < np.mean([d["is_next"] for d in drawn]) < 0.65
         assert {B} == {*segments(next(d for d in drawn if not d["is_next"]), vocabulary)[1]}
 
     def test_other_splits_are_never_drawn(self, vocabulary: Vocabulary) -> None:
-        mixed = [CORPUS[0], *corpus(("t", [[C] * 4]), split="dev")]
+        mixed = mapped([ROWS[0], *rows(("t", [[C] * 4]), split="dev")])
         assert all(TASK.draw(mixed, 0, np.random.default_rng(i), vocabulary)["is_next"] for i in range(50))
 
     def test_masks_are_berts(self, vocabulary: Vocabulary) -> None:
         task = MaskedLM(max_length=130, mask_probability=0.15, next_sentence=False)
-        long = corpus(("l", [[A] * 100]))
+        long = mapped(rows(("l", [[A] * 100])))
         drawn = [task.draw(long, 0, np.random.default_rng(i), vocabulary) for i in range(200)]
         assert all(unmasked(d) == [vocabulary.cls, *[A] * 100, vocabulary.sep] for d in drawn)
         assert all(len(d["targets"]) == 15 for d in drawn)

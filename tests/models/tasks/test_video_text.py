@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.encoder import TaskModel
 from models.tasks import VideoText
 from models.tasks.task import Batch
 from models.tasks.video_text import ALIGNMENT, JOINT, TERMS, TEXT, VIDEO, lay_out
 from models.vocabulary import Vocabulary, extend_tokenizer
+from stages.examples import MappedExamples
 from tests.models.small_encoders import PIECES, save_model, save_tokenizer
 
 N_TEXT = len(PIECES)
@@ -38,19 +41,27 @@ def segment(video: str, text: list[int], visual: list[int], split: str = "train"
     return {"video_id": video, "text": np.array(text, np.int32), "visual": ids, "length": 0, "split": split}
 
 
+def corpus(*segments: dict[str, Any]) -> MappedExamples:
+    return MappedExamples([pa.Table.from_pylist(list(segments), VideoText.example_schema)])
+
+
 WORDS = list(range(10, 30))
-CORPUS = [
+CORPUS = corpus(
     segment("a", WORDS[:8], [1, 2, 3, 1, 2]),
     segment("a", WORDS[8:12], [4, 5]),
     segment("b", WORDS[:6], [6, 7, 6]),
     segment("c", WORDS[:5], []),
     segment("d", [], [0, 1, 2, 3, 4, 5, 6, 7]),
     segment("t", WORDS[:6], [0, 0, 0], split="test"),
-]
+)
+PAIRS = VideoText(text_weight=0, video_weight=0, concatenate=0, max_step=1)
+"""Every segment with speech and video is a pair, whole."""
 
 
-def draws(task: VideoText, index: int, vocabulary: Vocabulary, n: int = 300) -> list[dict[str, Any]]:
-    return [task.draw(CORPUS, index, np.random.default_rng(i), vocabulary) for i in range(n)]
+def draws(
+    task: VideoText, index: int, vocabulary: Vocabulary, n: int = 300, examples: MappedExamples = CORPUS
+) -> list[dict[str, Any]]:
+    return [task.draw(examples, index, np.random.default_rng(i), vocabulary) for i in range(n)]
 
 
 def unmasked(drawn: dict[str, Any]) -> list[int]:
@@ -74,8 +85,7 @@ def test_the_three_layouts(vocabulary: Vocabulary) -> None:
 
 def test_masks_are_15_percent_and_fall_80_10_10(vocabulary: Vocabulary) -> None:
     task = VideoText(concatenate=0.0)
-    corpus = [segment("x", list(rng_words(40)), [])]
-    drawn = [task.draw(corpus, 0, np.random.default_rng(i), vocabulary) for i in range(2_000)]
+    drawn = draws(task, 0, vocabulary, 2_000, corpus(segment("x", list(rng_words(40)), [])))
     n = sum(len(d["targets"]) for d in drawn)
     assert n == 2_000 * 6  # round(0.15 * 40)
     shown = np.concatenate([d["input_ids"][d["positions"]] for d in drawn])
@@ -97,6 +107,15 @@ def test_a_random_visual_word_replaces_a_visual_word(vocabulary: Vocabulary) -> 
         shown += drawn["input_ids"][drawn["positions"]].tolist()
     assert all(i == vocabulary.mask or i >= vocabulary.first_visual for i in shown)
     assert len(set(shown)) == 9
+
+
+def test_no_dead_visual_word_replaces_another(tmp_path: Path) -> None:
+    """Of eight words three are live; what no clip belongs to would be known at sight for what it is."""
+    some_dead = Vocabulary.of(extend_tokenizer(save_tokenizer(tmp_path / "text"), 2, 3, tmp_path, dead={0, 2, 4, 6, 7}))
+    drawn = draws(VideoText(), 0, some_dead, 600, corpus(segment("x", [], [1, 3, 5] * 5)))
+    shown = np.concatenate([d["input_ids"][d["positions"]] for d in drawn])
+    live = [some_dead.first_visual + i for i in (1, 3, 5)]
+    assert set(shown.tolist()) == {some_dead.mask, *live}
 
 
 def test_regimes_follow_what_a_segment_has_and_the_weights(vocabulary: Vocabulary) -> None:
@@ -126,20 +145,67 @@ def test_visual_words_are_taken_at_a_random_step(vocabulary: Vocabulary) -> None
     assert seen == every
 
 
-def test_half_the_pairs_are_of_another_video_of_the_same_split(vocabulary: Vocabulary) -> None:
-    task = VideoText(text_weight=0, video_weight=0, concatenate=0, max_step=1)
-    aligned = 0
-    for drawn in draws(task, 2, vocabulary):
-        visual = [i - vocabulary.first_visual for i in unmasked(drawn) if i >= vocabulary.first_visual]
-        aligned += drawn["aligned"]
-        assert (visual == [6, 7, 6]) == drawn["aligned"]
-        assert visual != [0, 0, 0]  # the test split's
-    assert aligned == pytest.approx(150, abs=30)
+def visual_of(drawn: dict[str, Any], vocabulary: Vocabulary) -> tuple[int, ...]:
+    return tuple(i - vocabulary.first_visual for i in unmasked(drawn) if i >= vocabulary.first_visual)
 
 
-def test_a_lone_video_has_no_negatives(vocabulary: Vocabulary) -> None:
-    task = VideoText(text_weight=0, video_weight=0)
-    assert all(task.draw(CORPUS[:1], 0, np.random.default_rng(i), vocabulary)["aligned"] for i in range(40))
+def aligned_share(drawn: list[dict[str, Any]]) -> float:
+    assert all(d["regime"] == JOINT and d["aligned"] is not None for d in drawn)
+    return float(np.mean([d["aligned"] for d in drawn]))
+
+
+class TestPairsThatDoNotMatch:
+    def test_half_are_of_another_video_of_the_same_split_from_one_of_its_sentences_on(
+        self, vocabulary: Vocabulary
+    ) -> None:
+        """Of the three videos of the training split one has no speech. Video a ends two words after its second
+        sentence began, so that the one before gives the third."""
+        drawn = draws(PAIRS, 2, vocabulary)
+        assert aligned_share(drawn) == pytest.approx(0.5, abs=0.1)
+        seen: dict[bool, set[tuple[int, ...]]] = {True: set(), False: set()}
+        for d in drawn:
+            seen[d["aligned"]].add(visual_of(d, vocabulary))
+        assert seen == {True: {(6, 7, 6)}, False: {(1, 2, 3), (2, 4, 5)}}
+
+    def test_they_are_half_where_most_examples_have_no_video(self, vocabulary: Vocabulary) -> None:
+        """One example in a hundred has."""
+        spoken = [segment(f"v{i}", WORDS[:3], [i]) for i in range(8)]
+        examples = corpus(*spoken, *(segment("lines", WORDS[:3], []) for _ in range(800)))
+        drawn = [d for i in range(8) for d in draws(PAIRS, i, vocabulary, 100, examples)]
+        assert aligned_share(drawn) == pytest.approx(0.5, abs=0.05)
+        others = [visual_of(d, vocabulary)[0] for d in drawn if not d["aligned"]]
+        assert (np.bincount(others, minlength=8) > 25).all()
+
+    def test_they_are_half_in_a_small_split(self, vocabulary: Vocabulary) -> None:
+        """Two videos, one of them with most of the sentences."""
+        dev = [segment("d", WORDS[:3], [1], "dev") for _ in range(40)] + [segment("e", WORDS[:3], [2], "dev")]
+        examples = corpus(*(segment(f"t{i}", WORDS[:3], [0]) for i in range(400)), *dev)
+        for index, other in ((400, 2), (440, 1)):
+            drawn = draws(PAIRS, index, vocabulary, 200, examples)
+            assert aligned_share(drawn) == pytest.approx(0.5, abs=0.1)
+            assert {visual_of(d, vocabulary) for d in drawn if not d["aligned"]} == {(other,)}
+
+    def test_neither_length_nor_silence_tells(self, vocabulary: Vocabulary) -> None:
+        """The sentences of one video have as many visual words as words, however many follow each other: so have the
+        words of the other video, whose sentences are shorter. Both have silences, of which neither has anything."""
+        rows = []
+        for video, own, sizes in (("own", 2, (2, 5, 3, 4, 1, 6)), ("other", 3, (1, 2, 3) * 7)):
+            for n in sizes:
+                rows += [segment(video, WORDS[:n], [own] * n), segment(video, [], [7] * 16)]
+        task = VideoText(text_weight=0, video_weight=0, concatenate=0.6, max_step=1)
+        drawn = [d for i in range(0, 12, 2) for d in draws(task, i, vocabulary, 100, corpus(*rows))]
+        assert aligned_share(drawn) == pytest.approx(0.5, abs=0.05)
+        for d in drawn:
+            visual = visual_of(d, vocabulary)
+            assert set(visual) == {2 if d["aligned"] else 3}
+            assert len(visual) == len(unmasked(d)) - len(visual) - 3
+        assert {len(visual_of(d, vocabulary)) for d in drawn} >= {2, 7, 10, 14, 15, 21}
+
+    def test_a_lone_video_is_not_asked_for(self, vocabulary: Vocabulary) -> None:
+        drawn = draws(PAIRS, 0, vocabulary, 40, corpus(CORPUS[0], CORPUS[5]))
+        batch = PAIRS.collate(drawn, vocabulary)
+        assert batch.counts[ALIGNMENT] == 0
+        assert len(batch.labels["target"]) == sum(len(d["targets"]) for d in drawn) > 0
 
 
 def test_mask_joint_off_leaves_pairs_whole(vocabulary: Vocabulary) -> None:
@@ -147,6 +213,41 @@ def test_mask_joint_off_leaves_pairs_whole(vocabulary: Vocabulary) -> None:
         if drawn["regime"] == JOINT:
             assert vocabulary.mask not in drawn["input_ids"]
             assert len(drawn["targets"]) == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_step": 0},
+        {"max_text": 0},
+        {"max_visual": -1},
+        {"text_weight": 0, "video_weight": 0, "joint_weight": 0},
+        {"joint_weight": -1.0},
+        {"video_weight": float("nan")},
+        {"mask_probability": 1.5},
+        {"mask_probability": 0.0},
+        {"joint_share": 7},
+        {"concatenate": -0.1},
+    ],
+    ids=str,
+)
+def test_fields_that_mean_nothing_are_refused(fields: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        VideoText(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("task", "seen"),
+    [
+        (VideoText(), [0, 1, 2, 3, 4]),
+        (VideoText(text_weight=0), [0, 1, 2, 4]),
+        (VideoText(video_weight=0), [0, 1, 2, 3]),
+        (VideoText(text_weight=0, video_weight=0), [0, 1, 2]),
+        (VideoText(text_weight=0, joint_weight=0), [0, 1, 2, 4]),
+    ],
+)
+def test_what_no_regime_is_for_is_left_out(task: VideoText, seen: list[int]) -> None:
+    assert CORPUS.positions_of("train", chosen=task.seen).tolist() == seen
 
 
 def test_what_is_masked_in_a_pair_that_does_not_match_is_not_counted(vocabulary: Vocabulary) -> None:
@@ -188,6 +289,34 @@ def test_the_loss_is_the_weighted_mean_over_the_global_batch_however_it_is_cut(
         mine = whole.labels["term"] == term
         log_p = flat[whole.labels["position"][mine], whole.labels["target"][mine]]
         assert once[name] == pytest.approx(-weights[name] * float(log_p.mean()), rel=1e-4)
+
+
+class LargestOf(TorchDispatchMode):
+    """Notes the largest tensor that has a number for each of so many words."""
+
+    def __init__(self, n_words: int) -> None:
+        super().__init__()
+        self.n_words, self.rows = n_words, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for made in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(made, torch.Tensor) and made.shape[-1:] == (self.n_words,):
+                self.rows = max(self.rows, made.numel() // self.n_words)
+        return out
+
+
+def test_logits_are_made_where_words_are_masked_and_nowhere_else(directory: Path, vocabulary: Vocabulary) -> None:
+    task = VideoText()
+    model = TaskModel.start(directory, task, seed=0)
+    batch = task.collate([d for i in range(5) for d in draws(task, i, vocabulary, 20)], vocabulary)
+    n_masked = len(batch.labels["target"])
+    assert 2 * n_masked < batch.input_ids_BL.numel()
+    with LargestOf(N_TEXT + 1 + 8) as trained:
+        sum(task.loss(model.head, model(batch), batch, batch.counts).values()).backward()  # type: ignore[union-attr]
+    with torch.no_grad(), LargestOf(N_TEXT + 1 + 8) as evaluated:
+        task.evaluate(model.head, model(batch), batch, vocabulary)
+    assert trained.rows == evaluated.rows == n_masked
 
 
 @torch.no_grad()
@@ -237,3 +366,12 @@ def test_a_row_without_words_or_visual_words_is_refused(vocabulary: Vocabulary) 
         VideoText().encode({"text": None, "tokens": []}, vocabulary.tokenizer)
     with pytest.raises(ValueError, match="visual word 8"):
         VideoText().encode({"text": None, "tokens": [8]}, vocabulary.tokenizer)
+
+
+def test_a_mask_that_would_not_be_read_is_refused(vocabulary: Vocabulary) -> None:
+    task = VideoText(max_text=4)
+    (example,) = task.encode({"text": "stir the soup [MASK] now"}, vocabulary.tokenizer)
+    laid_out = task.lay_out(example, vocabulary)["input_ids"].tolist()
+    assert laid_out.count(vocabulary.mask) == 1
+    with pytest.raises(ValueError, match=r"a \[MASK\] stands behind the first 4 wordpieces"):
+        task.encode({"text": "stir the [MASK] soup [MASK]"}, vocabulary.tokenizer)
