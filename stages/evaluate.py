@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from models.tasks import Task
 from models.tasks.multi_task import own_examples
 from pipeline import Artifact, Executor, Resources, Stage
 from pipeline.progress import say
-from pipeline.store import write_json
-from stages.examples import MappedExamples, rows_of
+from pipeline.store import part_rows, read_part, write_json
+from stages.examples import POSITIONS, MappedExamples
 from stages.inference import Inference
 
 METRICS = "metrics.json"
@@ -33,6 +33,7 @@ class Evaluate(Stage):
          examples has no figures.
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("split",)}
     writes: ClassVar[pa.Schema] = pa.schema([("result", pa.string())])
 
@@ -43,32 +44,44 @@ class Evaluate(Stage):
     group: str | None = None
     """Of examples of several tasks: the name of the one whose examples are taken."""
     seed: int = 0
-    """Seeds what the task draws (masks, negatives)."""
+    """Seeds what the task draws (masks, negatives); with Train's seed, it is what Train's evaluations saw."""
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
-        make = partial(Evaluator, inputs["model"].path, self)
-        parts = [[p] for p in inputs["examples"].parts]
-        executor.map(make, parts, out, schema=self.writes, resources=Resources(gpus=1))
-        results = Artifact(out, "").read()["result"].to_pylist()
         task = self.task.adopt(load_task(inputs["model"].path))
+        parts = inputs["examples"].parts
+        examples = MappedExamples((own_examples(read_part(part), task, self.group) for part in parts), out)
+        positions = examples.positions_of(self.split, self.group, task.seen)
+        ends = np.searchsorted(positions, np.cumsum([part_rows(part) for part in parts]))
+        blocks = [[pa.table({"position": block})] for block in np.split(positions, ends)[:-1]]
+        make = partial(Evaluator, inputs["model"].path, self, parts, out)
+        executor.map(make, blocks, out, schema=self.writes, resources=Resources(gpus=1))
+        results = Artifact(out, "").read()["result"].to_pylist()
         figures = task.metrics(map(json.loads, results)) if results else {}
         for name, value in figures.items():
             say(f"{self.split} {name}: {value:.4f}")
         write_json(out / METRICS, figures)
+        for scratch in out.glob(f"*.{POSITIONS}"):
+            scratch.unlink()
         return {"metrics": figures}
 
 
 class Evaluator:
-    """Examples in, what the metrics need of them out."""
+    """Positions of a part's examples in, what the metrics need of them out.
 
-    def __init__(self, model: Path, stage: Evaluate) -> None:
+    Examples are drawn as Train draws those of the dev split: from all parts, by a generator of each position's own.
+    """
+
+    def __init__(self, model: Path, stage: Evaluate, parts: Sequence[Path], scratch: Path) -> None:
         self.inference = Inference(model, stage.task)
-        self.stage = stage
+        tables = (own_examples(read_part(part), self.inference.task, stage.group) for part in parts)
+        self.examples = MappedExamples(tables, scratch)
+        self.seed = stage.seed
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        mine = rows_of(table, self.stage.split, self.stage.group)
+    def __call__(self, positions: pa.Table) -> pa.Table:
         task, vocabulary = self.inference.task, self.inference.vocabulary
-        examples = MappedExamples([own_examples(table, task, self.stage.group)])
-        drawn = [task.draw(examples, int(i), np.random.default_rng([self.stage.seed, i]), vocabulary) for i in mine]
+        drawn = [
+            task.draw(self.examples, i, np.random.default_rng([self.seed, i]), vocabulary)
+            for i in positions["position"].to_pylist()
+        ]
         rows = self.inference.evaluate(drawn)
         return pa.table({"result": pa.array([json.dumps(r) for r in rows], pa.string())})
