@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import Artifact, Executor, LocalExecutor, Rejected, StageFailed, UserError
+from pipeline import Artifact, Executor, LocalExecutor, Rejected, StageFailed, UserError, progress
 from pipeline.store import read_part
 from tests.pipeline.toys import misbehave
 from tests.runs import files
@@ -115,6 +115,22 @@ def test_part_i_comes_from_part_i_in_order(executor: Executor, tmp_path: Path) -
     )
     assert names(tmp_path) == ["cab", "", "d"]
     assert (report.rows, report.items, report.errors, report.parts, report.skipped) == (4, 4, 0, 3, 0)
+
+
+def test_progress_counts_the_rows_done(
+    executor: Executor, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    keep = partial(Misbehave, "")
+    executor.map(keep, [part("ab")], tmp_path, schema=SCHEMA, by="name")
+    executor.map(keep, [part("ab"), part("cdd")], tmp_path, schema=SCHEMA, by="name")
+    lines = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "map: 1/2 rows (50%)",
+        "map: 2/2 rows (100%)",
+        "map: 3/5 rows (60%)",
+        "map: 5/5 rows (100%)",
+    ]
 
 
 def test_rows_of_an_item_come_together_from_all_inputs(executor: Executor, tmp_path: Path) -> None:

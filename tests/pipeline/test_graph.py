@@ -241,6 +241,23 @@ class TestRun:
         shares = [int(line.split()[-1].rstrip("%")) for line in (squares, sums)]
         assert sum(shares) in (99, 100, 101)
 
+    def test_what_a_killed_run_left_half_written_is_removed(self, store: Store) -> None:
+        left = plan(graph(), store)["numbers"].path / "deep/.part-00000.parquet.1-a.tmp"
+        left.parent.mkdir(parents=True)
+        left.touch()
+        run(graph(), store, LocalExecutor(), only=["numbers"])
+        assert not left.exists()
+
+    def test_the_tables_figures(self, store: Store) -> None:
+        artifacts = run(graph(), store, LocalExecutor(), only=["squares"])
+        spent = {"numbers": graph_module._Spent(1.5, 150), "squares": graph_module._Spent(4.5, 0)}
+        screen = io.StringIO()
+        Console(file=screen, width=200).print(graph_module._closing_table(artifacts, spent))
+        assert [line.split() for line in screen.getvalue().splitlines()[1:]] == [
+            ["numbers", "600", "1.5", "300.0", "25%"],
+            ["squares", "600", "4.5", "133.3", "75%"],
+        ]
+
     def test_the_tables_rate_counts_what_this_run_made(self, store: Store, printed: io.StringIO) -> None:
         artifact = run(graph(), store, LocalExecutor(), only=["numbers"])["numbers"]
         (artifact.path / MANIFEST).unlink()

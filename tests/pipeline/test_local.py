@@ -142,10 +142,26 @@ class CountThreads:
         return pa.table({"group": rows["group"], "x": [float(max(counts))]})
 
 
+def share_cores(out: Path) -> None:
+    """A worker for each of two cores, and a rank for each: both write how many threads they have."""
+    with LocalExecutor(workers=2, train_workers=2) as executor:
+        executor.map(CountThreads, [[pa.table({"group": ["a"]})]], out, schema=NUMBERS, by="group")
+        executor.fit(average_ranks, Job(out))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2, reason="needs two cores to choose"
+)
 def test_workers_share_the_cores(tmp_path: Path) -> None:
-    with LocalExecutor(workers=cores()) as executor:
-        executor.map(CountThreads, [[pa.table({"group": ["a"]})]], tmp_path, schema=NUMBERS, by="group")
+    """In a program of its own: these tests run with one core and one thread, where all have one anyhow."""
+    program = (
+        "import os, sys; from pathlib import Path; os.sched_setaffinity(0, {0, 1})\n"
+        "from tests.pipeline.test_local import share_cores; share_cores(Path(sys.argv[1]))"
+    )
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=free, check=True)
     assert read_part(tmp_path / "part-00000.parquet")["x"].to_pylist() == [1.0]
+    assert [json.loads((tmp_path / f"rank-{i}.json").read_text())["threads"] for i in range(2)] == [1, 1]
 
 
 @pytest.mark.parametrize(

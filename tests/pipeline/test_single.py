@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pipeline import Artifact
 from pipeline.cli import main
 from pipeline.single import CLAIM
+from pipeline.store import Store
 
 
 @pytest.fixture
@@ -48,6 +50,27 @@ def test_an_interrupted_run_goes_on(fruits: Path) -> None:
     assert make_juice() == 0
     assert part.stat().st_mtime_ns == written
     assert Artifact.open("juice").key == key
+
+
+def test_a_second_run_at_the_same_time_waits(fruits: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    juice, said = Artifact(Path("juice").absolute(), ""), ""
+    other = threading.Thread(target=make_juice)
+    with Store(Path.cwd()).lock(juice):
+        other.start()
+        while "waiting for another run that makes it" not in said:
+            assert other.is_alive()
+            said += capfd.readouterr().err
+        assert not Path("juice").exists()
+    other.join()
+    assert Artifact.open("juice").done
+
+
+def test_fields_may_be_in_a_file(fruits: Path) -> None:
+    Path("pick.yaml").write_text("trees: trees.txt\nat_most: 2\nsizes: [huge]\nout: few\n")
+    assert main(["stage", "Pick", "--config", "pick.yaml", "--at_most", "3"]) == 0
+    few = Artifact.open("few")
+    assert few.rows() == 3
+    assert few.manifest["fields"] == {"trees": "trees.txt", "at_most": 3, "sizes": ["huge"]}
 
 
 def test_other_fields_never_go_on_from_unfinished_work(fruits: Path, capsys: pytest.CaptureFixture[str]) -> None:
