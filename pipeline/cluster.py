@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -84,6 +84,8 @@ class RayExecutor(Executor):
         from ray.train import RunConfig, ScalingConfig, WorkerGroupError
         from ray.train.torch import TorchTrainer
 
+        from pipeline.remote_lines import Lines, shown
+
         self._connect()
         self._close_pool()  # idle actors hold the cores and GPUs that the ranks need
         each = self._rank(resources)
@@ -91,7 +93,8 @@ class RayExecutor(Executor):
         def run_rank() -> None:
             set_threads(each.cpus)
             try:
-                loop(config)
+                with redirect_stderr(Lines(lines.put)) if os.environ["RANK"] == "0" else nullcontext():
+                    loop(config)
             except Exception as error:
                 if self.train_workers > 1:
                     time.sleep(PEER_S)
@@ -103,7 +106,7 @@ class RayExecutor(Executor):
             resources_per_worker={"CPU": each.cpus} | ({"GPU": each.gpus} if each.gpus else {}),
         )
         os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # the loop's relative paths mean what they mean elsewhere
-        with tempfile.TemporaryDirectory() as storage, _own_interrupt():
+        with tempfile.TemporaryDirectory() as storage, _own_interrupt(), shown() as lines:
             try:
                 TorchTrainer(
                     run_rank, scaling_config=scaling, run_config=RunConfig(name="fit", storage_path=storage)

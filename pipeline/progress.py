@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -39,7 +38,7 @@ class Counter:
                 self._bar.update(self._bar.task_ids[0], completed=self.done, rate=self._rate(), note=self.note)
             elif time.perf_counter() - self._last_line >= LINE_EVERY_S:
                 self._last_line = time.perf_counter()
-                print(self._line(), file=sys.stderr, flush=True)
+                say(self._line())
 
     def _rate(self) -> str:
         rate = (self.done - self._first) / max(time.perf_counter() - self._start, 1e-9)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import LocalExecutor
+from pipeline import LocalExecutor, progress
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,15 @@ def average_ranks(job: Job) -> None:
     (job.out / f"rank-{rank}.json").write_text(json.dumps(seen))
     if own_group:
         distributed.destroy_process_group()
+
+
+def tell(job: Job) -> None:
+    """Every rank says who it is and counts three steps; it shows each."""
+    progress.LINE_EVERY_S = 0.0
+    progress.say(f"this is rank {os.environ.get('RANK', 0)}")
+    with progress.counting("steps", 3, "steps") as counter:
+        for step in range(3):
+            counter.advance(note=f"loss {step}")
 
 
 def run_for_ever(job: Job) -> None:

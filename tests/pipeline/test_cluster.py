@@ -16,7 +16,7 @@ import pytest
 
 from pipeline import RayExecutor, Resources, UserError
 from pipeline.store import read_part
-from tests.pipeline.loops import Job, average_ranks
+from tests.pipeline.loops import Job, average_ranks, tell
 from tests.pipeline.toys import NUMBERS, Square, SquareNumbers
 from tests.runs import DEADLINE_S, ROOT
 
@@ -89,11 +89,11 @@ class TestMap:
 
     def test_a_hung_item_is_found(self, ray_cluster: None, tmp_path: Path) -> None:
         make = partial(Square, SquareNumbers(at=("b",), how="hang"))
-        with RayExecutor(workers=1, item_timeout_s=2.0) as executor:
+        with RayExecutor(workers=1, item_timeout_s=5.0) as executor:
             part = pa.table({"group": list("abc"), "x": [1.0, 2.0, 3.0]})
             executor.map(make, [[part]], tmp_path, schema=NUMBERS, by="group")
         (reason,) = read_part(tmp_path / "errors" / "part-00000.parquet", ["item", "reason"]).to_pylist()
-        assert reason == {"item": "b", "reason": "the worker died while processing it (nothing finished for 2 s)"}
+        assert reason == {"item": "b", "reason": "the worker died while processing it (nothing finished for 5 s)"}
 
 
 class TestFit:
@@ -115,6 +115,14 @@ class TestFit:
     def test_a_rank_that_dies_is_told(self, ray_cluster: None, tmp_path: Path) -> None:
         with RayExecutor(train_workers=2) as executor, pytest.raises(RuntimeError, match="training worker 1 died"):
             executor.fit(average_ranks, Job(tmp_path, fails=1, how="exit"))
+
+    def test_the_first_rank_is_heard(
+        self, ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with RayExecutor(train_workers=2) as executor:
+            executor.fit(tell, Job(tmp_path))
+        said = [line.partition(",")[0] for line in capsys.readouterr().err.splitlines()]
+        assert said == ["this is rank 0", *(f"steps: {n}/3 steps ({n / 3:.0%})" for n in (1, 2, 3))]
 
     def test_more_ranks_than_fit_are_refused(self, ray_cluster: None, tmp_path: Path) -> None:
         with (
