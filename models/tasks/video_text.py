@@ -127,7 +127,9 @@ class VideoText(Task):
         """All that a regime with a weight is for."""
         text, visual = is_filled(examples["text"]), is_filled(examples["visual"])
         kinds = (text, visual, text & visual)
-        return np.logical_or.reduce([kind for kind, weight in zip(kinds, self._weights, strict=True) if weight])
+        weighed = [kind for kind, weight in zip(kinds, self._weights, strict=True) if weight]
+        found: np.ndarray = np.logical_or.reduce(weighed)
+        return found
 
     def draw(self, examples: Examples, index: int, rng: np.random.Generator, vocabulary: Vocabulary) -> dict[str, Any]:
         example = examples[index]
