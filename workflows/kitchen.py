@@ -51,4 +51,4 @@ def graph(
     g.add("kitchen", kitchen)
     g.add("videos", ReadVideos(videos="videos"), folder="kitchen")
     inside = {"labels": "labels.csv", "split_file": "split.csv", "folder": "kitchen"}
-    return learn(g, train, weights, encoder, codebook=codebook, texts=texts, **inside)
+    return learn(g, train, encoder, weights=weights, codebook=codebook, texts=texts, **inside)

@@ -1,7 +1,8 @@
 """VideoBERT on your own videos: speech, visual words, joint training, zero-shot recognition.
 
 Paper    Sun et al. 2019, VideoBERT: A Joint Model for Video and Language Representation Learning, arXiv 1904.01766
-Command  videobert run videobert --videos clips/ --whisper base.en --labels labels.csv
+Command  videobert run videobert --videos clips/ --whisper base.en --labels labels.csv; without videos
+         videobert run videobert --features.features s3d/ --features.features_per_s 1.5 --captions_json captions.json
 Cost     on one GPU about 20 × real time for Whisper, which dominates; captions beside the videos save that. At the
          paper's size (55.6 M clips) decoding 16 cores' worth of video, 5 to 10 hours of training and 114 GB of features
 Expect   the paper, YouCook II, 312K training videos: verb top-1 3.2 %, top-5 43.3 %, object 13.1 % and 33.7 %
@@ -15,7 +16,7 @@ from dataclasses import replace
 from rich.table import Table
 
 from models.tasks import VideoText
-from pipeline import Artifact, Graph
+from pipeline import Artifact, Graph, UserError
 from pipeline.progress import CONSOLE
 from stages.encode import Encode
 from stages.evaluate import Evaluate
@@ -26,6 +27,7 @@ from stages.video.assign_tokens import AssignTokens
 from stages.video.embed_clips import EmbedClips
 from stages.video.extend_vocabulary import ExtendVocabulary
 from stages.video.fit_codebook import FitCodebook
+from stages.video.read_features import ReadFeatures
 from stages.video.read_segments import ReadSegments
 from stages.video.read_videos import ReadVideos
 from stages.video.split_videos import SplitVideos
@@ -35,7 +37,9 @@ from workflows.text.lamb_two_stage import in_two_stages
 
 
 def graph(
-    videos: str,
+    videos: str | None = None,
+    features: ReadFeatures | None = None,
+    captions_json: str | None = None,
     labels: str | None = None,
     texts: str | None = None,
     split_file: str | None = None,
@@ -47,10 +51,12 @@ def graph(
     task: VideoText = VideoText(),
     two_stages: bool = False,
 ) -> Graph:
-    """From videos to a trained VideoBERT and, with labels, its zero-shot scores.
+    """From videos, or features and captions, to a trained VideoBERT and, with labels, its zero-shot scores.
 
     Args:
         videos: Folder of videos (searched recursively), glob, list file or CSV/Parquet manifest.
+        features: Features extracted elsewhere, in place of S3D's of the videos.
+        captions_json: The captions of many videos in one JSON file, as of HowTo100M; needed where there are no videos.
         labels: CSV or Parquet with video_id, start_s, end_s, verb, object: what to recognise.
         texts: Plain-text files, a sentence a line, that join the text-only regime.
         split_file: CSV or Parquet with video_id and split (train, dev, test); by default 5 % dev and 5 % test videos.
@@ -64,38 +70,46 @@ def graph(
             last on whole ones, by train-long, as text.lamb_two_stage does; --set train-short.optimizer=lamb is LAMB.
     """
     g = Graph()
-    g.add("videos", ReadVideos(videos=videos))
+    if videos:
+        g.add("videos", ReadVideos(videos=videos))
+    elif features is None or captions_json is None:
+        raise UserError("give --videos, or both --features.features and --captions_json")
+    if features:
+        g.add("features", features)
+    speech = Transcribe(whisper=whisper, captions_json=captions_json)
     train, short = Train(task=task, epochs=epochs), None
     if two_stages:
         brief = replace(task, max_text=max(1, task.max_text // 4), max_visual=max(1, task.max_visual // 4))
         short, train = replace(train, task=brief, epochs=0.9 * epochs), replace(train, epochs=0.1 * epochs)
     inputs = {"labels": labels, "texts": texts, "split_file": split_file}
-    return learn(g, train, weights, encoder, whisper, template, short=short, **inputs)
+    return learn(g, train, encoder, short=short, weights=weights, speech=speech, template=template, **inputs)
 
 
 def learn(
     g: Graph,
     train: Train,
-    weights: str,
     encoder: str,
-    whisper: str = "base",
-    template: str = ZeroShot.template,
     *,
     short: Train | None = None,
+    weights: str = EmbedClips.weights,
+    speech: Transcribe = Transcribe(),
+    template: str = ZeroShot.template,
     codebook: FitCodebook = FitCodebook(),
     labels: str | None = None,
     texts: str | None = None,
     split_file: str | None = None,
     folder: str | None = None,
 ) -> Graph:
-    """Add all that follows the node "videos". ``folder`` is the node, if any, that labels and split file lie in,
-    ``short`` a first stage of training, if there is one."""
+    """Add all that follows the node "videos" or, where there is none, "features". ``folder`` is the node, if any, that
+    labels and split file lie in, ``short`` a first stage of training, if there is one."""
+    videos = "videos" if "videos" in g else "features"
     within = {"folder": folder} if folder else {}
-    g.add("splits", SplitVideos(split_file=split_file), videos="videos", **within)
+    g.add("splits", SplitVideos(split_file=split_file), videos=videos, **within)
     if labels:
         g.add("labels", ReadSegments(labels=labels), splits="splits", **within)
-    g.add("speech", Transcribe(whisper=whisper), videos="videos")
-    g.add("features", EmbedClips(weights=weights), videos="videos")
+    g.add("speech", speech, videos=videos)
+    if "features" not in g:
+        g.add("features", EmbedClips(weights=weights), videos=videos)
     g.add("codebook", codebook, features="features", splits="splits")
     g.add("tokens", AssignTokens(), features="features", codebook="codebook")
     g.add("encoder", ExtendVocabulary(encoder=encoder), codebook="codebook")

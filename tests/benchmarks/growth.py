@@ -28,18 +28,10 @@ from models.small_bert import small_bert
 from models.tasks import VideoText
 from pipeline import Graph, LocalExecutor, Store, run
 from pipeline.store import MANIFEST
-from stages.encode import Encode
-from stages.evaluate import Evaluate
 from stages.train import Train
-from stages.video.align_speech import AlignSpeech
-from stages.video.assign_tokens import AssignTokens
-from stages.video.extend_vocabulary import ExtendVocabulary
-from stages.video.fit_codebook import FitCodebook
 from stages.video.read_features import ReadFeatures
-from stages.video.read_segments import ReadSegments
-from stages.video.split_videos import SplitVideos
 from stages.video.transcribe import Transcribe
-from stages.video.zero_shot import ZeroShot
+from workflows.videobert import learn
 
 CLIPS = 200
 CLIP_S = 1.5
@@ -52,26 +44,12 @@ LABELLED_S = 60.0
 
 
 def graph(folder: Path) -> Graph:
-    task = VideoText()
     g = Graph()
     g.add("features", ReadFeatures(features=str(folder / "features"), features_per_s=1 / CLIP_S))
-    g.add("speech", Transcribe(captions_json=str(folder / "captions.json")), videos="features")
-    g.add("splits", SplitVideos(), videos="features")
-    g.add("labels", ReadSegments(labels=str(folder / "labels.csv")), splits="splits")
-    g.add("codebook", FitCodebook(), features="features", splits="splits")
-    g.add("tokens", AssignTokens(), features="features", codebook="codebook")
-    g.add("encoder", ExtendVocabulary(encoder=small_bert()), codebook="codebook")
-    g.add("segments", AlignSpeech(), tokens="tokens", speech="speech", splits="splits")
-    g.add("examples", Encode(task=task), rows="segments", model="encoder")
-    g.add(
-        "train",
-        Train(task=task, steps=20, global_batch_size=32, evaluate_every=20),
-        model="encoder",
-        examples="examples",
-    )
-    g.add("evaluate", Evaluate(task=task, split="dev"), model="train", examples="examples")
-    shown = {name: name for name in ("labels", "tokens", "features", "splits")}
-    g.add("zero_shot", ZeroShot(task=task), model="train", start="encoder", **shown)
+    train = Train(task=VideoText(), steps=20, global_batch_size=32, evaluate_every=20)
+    speech = Transcribe(captions_json=str(folder / "captions.json"))
+    learn(g, train, small_bert(), speech=speech, labels=str(folder / "labels.csv"))
+    g.replace("evaluate", split="dev")
     return g
 
 

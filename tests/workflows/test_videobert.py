@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,11 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipeline import Artifact
+from pipeline import Artifact, UserError
+from stages.video.read_features import ReadFeatures
+from tests.models.small_encoders import save_encoder
 from tests.runs import DEADLINE_S, ROOT, files
 from tests.workflows.conftest import Command
+from workflows import videobert
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +83,49 @@ def test_killed_in_the_middle_of_a_stage_it_goes_on_and_ends_with_the_same_bytes
     found = files(tmp_path)
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def test_without_videos_from_features_and_captions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"v{i}" for i in range(6)]
+    scenes = rng.normal(size=(4, 1024))
+    for video_id in ids:
+        clips = scenes[np.repeat(rng.permutation(4), 5)] + 0.1 * rng.normal(size=(20, 1024))
+        (tmp_path / "features").mkdir(exist_ok=True)
+        np.save(tmp_path / "features" / f"{video_id}.npy", clips.astype(np.float16))
+    spoken = {"start": [0.0, 7.5], "end": [7.0, 14.0], "text": ["now cut the onion.", "then stir the soup."]}
+    (tmp_path / "captions.json").write_text(json.dumps(dict.fromkeys(ids, spoken)))
+    splits = ["train"] * 4 + ["dev", "test"]
+    (tmp_path / "split.csv").write_text("\n".join(["video_id,split", *map(",".join, zip(ids, splits, strict=True))]))
+    save_encoder(tmp_path / "encoder")
+    given = {
+        "--features.features": tmp_path / "features",
+        "--features.features_per_s": 1.0,
+        "--captions_json": tmp_path / "captions.json",
+        "--split_file": tmp_path / "split.csv",
+        "--encoder": tmp_path / "encoder",
+        "--epochs": 1,
+        "--store": tmp_path / "store",
+    }
+    options = [str(text) for option in given.items() for text in option] + ["--set", "codebook.min_points=4"]
+    command = [sys.executable, "-m", "pipeline", "run", "videobert", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    store = tmp_path / "store"
+    assert artifact(store, "Transcribe").read()["source"].unique().to_pylist() == ["json"]
+    assert artifact(store, "FitCodebook").manifest["vectors"] == 4 * 20
+    assert artifact(store, "AlignSpeech").rows() > 0
+    assert artifact(store, "Evaluate").done
+
+
+def test_videos_or_what_stands_for_them_must_be_given() -> None:
+    features = ReadFeatures(features="s3d", features_per_s=1.5)
+    for given in ({}, {"features": features}, {"captions_json": "captions.json"}):
+        with pytest.raises(UserError, match=r"give --videos, or both --features\.features and --captions_json"):
+            videobert.graph(**given)
+    both = videobert.graph(videos="clips", features=features)
+    assert both["features"].stage is features
+    assert both["speech"].inputs == both["splits"].inputs == {"videos": "videos"}
 
 
 def test_a_second_run_makes_nothing(command: Command, untouched: Path) -> None:
