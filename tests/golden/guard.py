@@ -1,8 +1,8 @@
 """The guard of ``version``: what a stage writes on its case changes only when the stage's version does.
 
-``outputs.json`` holds for every case of tests/cases.py the stage, its version, a digest of what it wrote, and, where
-the case has a tolerance, a few figures of each float column instead of its bits. Contents are compared and not
-files, which change with the library that writes them.
+``outputs.json`` holds for every case of tests/cases.py the stage, its version, a digest of what it wrote, where the
+case has a tolerance a few figures of each float column instead of its bits, and the numbers that the stage put into
+its manifest. Contents are compared and not files, which change with the library that writes them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from safetensors.torch import load_file
 
 from pipeline import Artifact, Stage
+from pipeline.show import STANDARD
 from pipeline.store import ERRORS, MANIFEST, part_rows
 from tests.cases import Case
 
@@ -40,7 +41,15 @@ def describe(case: Case, stage: Stage, artifact: Artifact) -> dict[str, Any]:
             floats[name] = _figures(values)
         else:
             digest.update(f"{name} {values.tolist() if isinstance(values, np.ndarray) else values!r}".encode())
-    return {"stage": type(stage).__name__, "version": stage.version, "digest": digest.hexdigest(), "floats": floats}
+    extra = {name: value for name, value in artifact.manifest.items() if name not in STANDARD}
+    told = {n: v for n, v in _numbers("manifest", extra) if not any(fnmatch(n, pattern) for pattern in case.leave_out)}
+    return {
+        "stage": type(stage).__name__,
+        "version": stage.version,
+        "digest": digest.hexdigest(),
+        "floats": floats,
+        **({"manifest": told} if told else {}),
+    }
 
 
 def difference(case: Case, known: dict[str, Any], now: dict[str, Any]) -> str | None:
@@ -51,6 +60,11 @@ def difference(case: Case, known: dict[str, Any], now: dict[str, Any]) -> str | 
         size = max(known["floats"][name][1], 1e-30)
         if not np.allclose(figures, known["floats"][name], rtol=0, atol=case.tolerance * size):
             return f"{name}: {figures} instead of {known['floats'][name]}"
+    before, told = (entry.get("manifest", {}) for entry in (known, now))
+    for name in before.keys() | told.keys():
+        values = [np.nan if (v := entry.get(name)) is None else v for entry in (before, told)]
+        if not np.isclose(*values, rtol=max(case.tolerance, 1e-9), atol=case.tolerance):
+            return f"{name}: {told.get(name)} instead of {before.get(name)}"
     return None
 
 
@@ -97,6 +111,18 @@ def _contents(artifact: Artifact) -> Iterator[tuple[str, Any]]:
                 yield from _column(f"{path.stem} {column}", table[column].combine_chunks())
         elif path.is_file() and path.suffix not in (".parquet", ".arrow") and path.name != MANIFEST:
             yield name, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
+    """Every number in a manifest with the way to it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _numbers(f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _numbers(f"{name}.{i}", inner)
+    elif isinstance(value, int | float):
+        yield name, value
 
 
 def _column(name: str, column: pa.Array) -> Iterator[tuple[str, Any]]:

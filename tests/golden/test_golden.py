@@ -66,6 +66,16 @@ class TestGuard:
         with pytest.raises(AssertionError, match="feature"):
             guard.check(self.case(1e-3), known, now, update=False)
 
+    def test_another_figure_in_the_manifest_is_a_change(self, tmp_path: Path) -> None:
+        known, now = (
+            {**self.describe(tmp_path / n), "manifest": {"manifest.f1": f}} for n, f in (("a", 0.5), ("b", 0.51))
+        )
+        assert not guard.check(self.case(0.1), known, now, update=False)
+        with pytest.raises(AssertionError, match=r"manifest.f1: 0.51 instead of 0.5"):
+            guard.check(self.case(1e-3), known, now, update=False)
+        with pytest.raises(AssertionError, match=r"manifest.f1: None instead of 0.5"):
+            guard.check(self.case(1e-3), known, self.describe(tmp_path / "c"), update=False)
+
     def test_update_refuses_a_change_without_a_new_version(self, tmp_path: Path) -> None:
         known, now = self.describe(tmp_path / "a"), self.describe(tmp_path / "b", token=8)
         with pytest.raises(AssertionError, match="version is still 1"):
