@@ -63,9 +63,9 @@ def list_videos(videos: Path) -> list[Entry]:
     base = Path(*videos.parts[:fixed])
     pattern = videos.parts[fixed:]
     if "**" in pattern:
-        matches = (p for p in files_below(base) if _matches(p.relative_to(base).parts, pattern))
+        matches = [p for p in files_below(base) if _matches(p.relative_to(base).parts, pattern)]
     else:
-        matches = iter(sorted(base.glob(str(Path(*pattern)))))
+        matches = sorted(base.glob(str(Path(*pattern))))
     return _found(base, matches, f"{videos}: matches no video files")
 
 

@@ -110,10 +110,8 @@ def _blocks(text: str) -> tuple[str, list[tuple[float, float, str]]]:
 
 def _cue(start_s: float, end_s: float, shown: str) -> Cue:
     first, *rest = _STAMP_INSIDE.split(shown)
-    stamps = (rest[i : i + 4] for i in range(0, len(rest), 5))
-    return Cue(
-        start_s, end_s, [(start_s, first), *((_seconds(*s), t) for s, t in zip(stamps, rest[4::5], strict=True))]
-    )
+    stamps = (_seconds(*rest[i : i + 4]) for i in range(0, len(rest), 5))
+    return Cue(start_s, end_s, [(start_s, first), *zip(stamps, rest[4::5], strict=True)])
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, milliseconds: str | None) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 import whisper
 
 from pipeline import Artifact, LocalExecutor, UserError
@@ -98,6 +99,35 @@ class TestWhisper:
         out = transcribe(tmp_path, Transcribe(whisper=str(micro_whisper)), videos)
         assert said(out) == []
         assert reasons(out) == {}
+
+    def test_it_gets_the_fields_and_what_keeps_it_from_inventing(
+        self, tmp_path: Path, micro_whisper: Path, utterance: Audio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[dict[str, Any]] = []
+        transcribe_one = whisper.model.Whisper.transcribe
+
+        def listen(model: Any, audio: Any, **options: Any) -> Any:
+            asked.append(options)
+            return transcribe_one(model, audio, **options)
+
+        monkeypatch.setattr(whisper.model.Whisper, "transcribe", listen)
+        path = write_video(tmp_path / "a.mp4", np.concatenate([quiet(1), utterance, quiet(1)]))
+        forced = Transcribe(whisper=str(micro_whisper), language="de", no_speech_threshold=0.3, beam_size=3)
+        out = transcribe(tmp_path / "forced", forced, [video("a", path)])
+        assert {language for _, _, language in said(out)} == {"de"}
+        greedy = Transcribe(whisper=str(micro_whisper), beam_size=1)
+        assert said(transcribe(tmp_path / "greedy", greedy, [video("a", path)])) == HEARD
+        always = {
+            "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+            "best_of": 5,
+            "condition_on_previous_text": False,
+            "word_timestamps": True,
+            "fp16": torch.cuda.is_available(),
+        }
+        assert asked == [
+            {**always, "language": "de", "no_speech_threshold": 0.3, "beam_size": 3},
+            {**always, "language": None, "no_speech_threshold": 0.6, "beam_size": None},
+        ]
 
     @pytest.mark.slow
     def test_worker_processes_write_the_same_bytes(self, tmp_path: Path, micro_whisper: Path, utterance: Audio) -> None:
