@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.encoder import TaskModel
+from models.schedules import share_of_peak
 from models.scoring.rouge import rouge
 from models.tasks import ExtractiveSummary
 from models.vocabulary import Vocabulary
@@ -107,6 +109,31 @@ def test_loss_and_scores_do_not_depend_on_the_batch(directory: Path, layer: Any)
     alone = [task.collate([d], vocabulary) for d in documents]
     parts = [task.loss(model.head, model(b), b, {"loss": 10.0})["loss"] for b in alone]
     torch.testing.assert_close(torch.stack(parts).sum(), whole)
+
+
+@pytest.mark.parametrize("layer", ["linear", "transformer", "lstm"])
+def test_every_layer_learns_which_sentence_is_wanted(tmp_path: Path, layer: Any) -> None:
+    """Wherever it stands, in documents that are read in several windows."""
+    save_encoder(tmp_path, width=32)
+    task = replace(SMALL, layer=layer, sentences=1, oracle_sentences=1)
+    tokenizer = AutoTokenizer.from_pretrained(str(tmp_path))
+    vocabulary = Vocabulary.of(tokenizer)
+    wanted = ["cut cut cut cut"]
+    texts = ["stir the soup now", *wanted, "the soup the soup", "now stir the soup"]
+    rows = [{**ROW, "sentences": texts[i:] + texts[:i], "summary": wanted} for i in range(4)]
+    batch = task.collate([encoded(task, row, tokenizer) for row in rows], vocabulary)
+    model = TaskModel.start(tmp_path, task, seed=0).eval()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for step in range(120):
+        optimizer.param_groups[0]["lr"] = 3e-3 * share_of_peak("linear", step, 120, 0.1)
+        loss = task.loss(model.head, model(batch), batch, batch.counts)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    with torch.inference_mode():
+        answers = task.predict(model.head, model(batch), batch, vocabulary)
+    assert [answer["summary"] for answer in answers] == [wanted] * 4
 
 
 def test_a_trigram_in_common_blocks() -> None:
