@@ -91,8 +91,8 @@ class TestMetrics:
 
 
 def test_the_loss_by_hand() -> None:
-    """The logits of the second class are 1, 0 and -1 above the first's; the first and the last text are relevant. The
-    probability of "relevant" is then 1 / (1 + 1/e), a half and 1 / (1 + e)."""
+    """The logits of the second class are 1, 0 and -1 above the first's, and the first text is relevant. The probability
+    of "relevant" is then 1 / (1 + 1/e), a half and 1 / (1 + e)."""
     task = JudgeRelevance()
     head = task.head(BertConfig(hidden_size=4, num_attention_heads=1)).eval()
     pooled = torch.zeros(3, 4)
@@ -101,9 +101,9 @@ def test_the_loss_by_hand() -> None:
         head.linear.weight.zero_()
         head.linear.weight[1, 0] = 1.0
     encoded = Encoded(last_BLD=torch.zeros(3, 1, 4), layers=(), pooled_BD=pooled, words=None)
-    batch = Batch(torch.zeros(3, 2), torch.ones(3, 2), torch.zeros(3, 2), {"label": torch.tensor([1, 0, 1])})
+    batch = Batch(torch.zeros(3, 2), torch.ones(3, 2), torch.zeros(3, 2), {"label": torch.tensor([1, 0, 0])})
     loss = task.loss(head, encoded, batch, {"loss": 4.0})["loss"].item()
-    assert loss == pytest.approx((math.log(1 + 1 / math.e) + math.log(2) + math.log(1 + math.e)) / 4)
+    assert loss == pytest.approx((2 * math.log(1 + 1 / math.e) + math.log(2)) / 4)
     assert task.scores(head, encoded)[1].exp().tolist() == pytest.approx([1 / (1 + 1 / math.e), 0.5, 1 / (1 + math.e)])
 
 
