@@ -6,9 +6,9 @@ pass. A checkpoint holds all that a run's end depends on, so one that is killed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -43,6 +43,8 @@ from stages.training_batches import StepBatches, TrainingBatches
 from stages.windows import has_windows, join_windows
 
 if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
     from stages.train import Train
 
 CHECKPOINT = "checkpoint.pt"
@@ -159,9 +161,12 @@ class Trainer:
                 for split, values in measured.items():
                     self.curve.add(step + 1, split, values)
                     for name, value in values.items():
-                        tensorboard(f"{name}/{split}", value, step + 1)
+                        if tensorboard:
+                            tensorboard.add_scalar(f"{name}/{split}", value, step + 1)
                 over = step + 1 == self.steps or self.selection.over
                 if over or (step + 1) % self.settings.checkpoint_every == 0:
+                    if tensorboard:  # a run that goes on from the checkpoint does not write them again
+                        tensorboard.flush()
                     self._save_checkpoint(step + 1)
                 if not self.ranks.rank:
                     counter.advance(1, f"loss {measured['train']['loss']:.3f}")
@@ -325,13 +330,10 @@ class Trainer:
         self.tokenizer.save_pretrained(self.out)
         write_json(self.out / METRICS, self.curve.at(kept, "dev"))
 
-    @contextmanager
-    def _tensorboard(self, first: int) -> Iterator[Callable[[str, float, int], None]]:
+    def _tensorboard(self, first: int) -> AbstractContextManager[SummaryWriter | None]:
         """Scalars as TensorBoard events, on rank 0; those after the checkpoint that is gone back to are dropped."""
         if self.ranks.rank:
-            yield lambda name, value, step: None
-            return
+            return nullcontext()
         from torch.utils.tensorboard import SummaryWriter
 
-        with SummaryWriter(self.out / "tensorboard", purge_step=first + 1) as writer:
-            yield writer.add_scalar
+        return SummaryWriter(self.out / "tensorboard", purge_step=first + 1)

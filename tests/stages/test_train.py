@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn.utils import parameters_to_vector
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from models.encoder import TaskModel
+from models.optimizers import OptimizerName
 from models.task_file import TASK, load_task, save_task
 from models.tasks import VideoText
 from pipeline import Artifact, LocalExecutor, UserError
@@ -49,6 +52,11 @@ def train(stage: Train, inputs: Inputs, out: Path, workers: int = 1) -> Artifact
     return artifact
 
 
+def alone(stage: Train, inputs: Inputs, out: Path) -> Trainer:
+    run = TrainingRun(stage, inputs["model"].path, tuple(inputs["examples"].parts), out)
+    return Trainer(run, Ranks(0, 1, torch.device("cpu")))
+
+
 @pytest.fixture(scope="module")
 def trained(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return train(TRAIN, inputs, tmp_path_factory.mktemp("trained"))
@@ -80,7 +88,19 @@ def test_curve_files_are_there_and_scratch_files_are_not(trained: Artifact) -> N
     names = {p.name for p in trained.path.iterdir()}
     assert {"loss.parquet", "loss.png", "metrics.json", "tensorboard", "task.json", "head.safetensors"} <= names
     assert not [n for n in names if n.endswith((".positions", ".tmp")) or n == CHECKPOINT]
-    assert list((trained.path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def assert_tensorboard_shows_the_curve(artifact: Artifact) -> None:
+    events = EventAccumulator(str(artifact.path / "tensorboard"), {"scalars": 0}).Reload()
+    shown = sorted((tag, e.step, e.value) for tag in events.Tags()["scalars"] for e in events.Scalars(tag))
+    rows = pq.read_table(artifact.path / "loss.parquet").to_pylist()
+    known = sorted((f"{r['name']}/{r['split']}", r["step"], r["value"]) for r in rows)
+    assert [point[:2] for point in shown] == [point[:2] for point in known]
+    assert [point[2] for point in shown] == pytest.approx([point[2] for point in known])
+
+
+def test_tensorboard_shows_the_curve(trained: Artifact) -> None:
+    assert_tensorboard_shows_the_curve(trained)
 
 
 def test_two_workers_have_the_loss_curve_of_one(trained: Artifact, inputs: Inputs, tmp_path: Path) -> None:
@@ -110,8 +130,8 @@ def test_the_best_evaluation_is_kept_and_patience_ends(selected: Artifact) -> No
 
 def test_the_weights_kept_are_those_of_the_best_evaluation(selected: Artifact, inputs: Inputs, tmp_path: Path) -> None:
     """A run that starts from them, head and all, measures at once what the best evaluation did."""
-    run = TrainingRun(SELECTING, selected.path, tuple(inputs["examples"].parts), tmp_path)
-    assert Trainer(run, Ranks(0, 1, torch.device("cpu")))._evaluate() == pytest.approx(selected.manifest["metrics"])
+    trainer = alone(SELECTING, {**inputs, "model": selected}, tmp_path)
+    assert trainer._evaluate() == pytest.approx(selected.manifest["metrics"])
 
 
 def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
@@ -131,6 +151,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
     again = train(SELECTING, inputs, tmp_path)
     for name in ("model.safetensors", "head.safetensors", "loss.parquet", "metrics.json", "loss.png"):
         assert (again.path / name).read_bytes() == (selected.path / name).read_bytes(), name
+    assert_tensorboard_shows_the_curve(again)
 
 
 def test_how_it_is_computed_is_not_part_of_the_key() -> None:
@@ -145,16 +166,56 @@ def test_gradient_checkpointing_changes_nothing(trained: Artifact, inputs: Input
     assert curve(again, "loss") == pytest.approx(curve(trained, "loss"), rel=1e-4)
 
 
+@pytest.mark.parametrize(("checkpointing", "passes"), [(False, 1), (True, 2)])
+def test_gradient_checkpointing_computes_every_layer_twice(
+    inputs: Inputs, tmp_path: Path, checkpointing: bool, passes: int
+) -> None:
+    trainer = alone(replace(TRAIN, gradient_checkpointing=checkpointing), inputs, tmp_path)
+    seen = []
+    for layer in trainer.model.encoder.encoder.layer:
+        layer.attention.register_forward_hook(lambda module, *_: seen.append(module))
+    trainer.model.train()
+    batches = trainer.batches.of_step(0)
+    n_micro_batches = len(list(batches.micro_batches))
+    trainer._step(0, batches)
+    assert n_micro_batches > 1
+    assert len(seen) == passes * n_micro_batches * 2
+
+
+def test_the_whole_gradient_is_clipped(inputs: Inputs, tmp_path: Path) -> None:
+    """Under so large an epsilon AdamW's first step is the gradient times rate / epsilon, here a tenth."""
+    stage = replace(TRAIN, steps=1, schedule="constant", warmup=0.0, weight_decay=0.0, epsilon=1e5, learning_rate=1e4)
+
+    def gradient(clip_norm: float) -> torch.Tensor:
+        trainer = alone(replace(stage, clip_norm=clip_norm), inputs, tmp_path)
+        before = parameters_to_vector(trainer.parameters).detach().clone()
+        trainer.model.train()
+        trainer._step(0, trainer.batches.of_step(0))
+        return (before - parameters_to_vector(trainer.parameters).detach()) * 10
+
+    whole, clipped = gradient(1e9), gradient(0.5)
+    assert whole.norm() > 1
+    assert float(clipped.norm()) == pytest.approx(0.5, rel=1e-2)
+    assert torch.allclose(clipped, whole * (0.5 / whole.norm()), atol=1e-4)
+
+
 def test_frozen_embeddings_stay(inputs: Inputs, tmp_path: Path) -> None:
     out = train(replace(TRAIN, freeze_embeddings=True, steps=3), inputs, tmp_path)
     before, after = (AutoModel.from_pretrained(a.path).get_input_embeddings().weight for a in (inputs["model"], out))
     assert (before == after).all()
 
 
-@pytest.mark.parametrize("fields", [{"optimizer": "bert_adam", "precision": "bf16"}, {"optimizer": "adamax"}])
-def test_other_optimizers_train_too(inputs: Inputs, tmp_path: Path, fields: dict[str, Any]) -> None:
-    losses = curve(train(replace(TRAIN, **fields), inputs, tmp_path), "loss")
+@pytest.mark.parametrize("optimizer", ["bert_adam", "adamax"])
+def test_other_optimizers_train_too(inputs: Inputs, tmp_path: Path, optimizer: OptimizerName) -> None:
+    losses = curve(train(replace(TRAIN, optimizer=optimizer), inputs, tmp_path), "loss")
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 1
+
+
+def test_bf16_computes_nearly_what_float32_does(trained: Artifact, inputs: Inputs, tmp_path: Path) -> None:
+    losses = curve(train(replace(TRAIN, precision="bf16"), inputs, tmp_path), "loss")
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 1
+    first = curve(trained, "loss")[0]
+    assert 1e-6 < abs(losses[0] - first) / first < 1e-2
 
 
 def weights(artifact: Artifact) -> dict[str, torch.Tensor]:
