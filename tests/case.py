@@ -25,7 +25,7 @@ class Case:
     """How far floats may be from the golden ones, relative to their root mean square; 0 means exactly equal. For
     stages whose floats depend on the machine's matrix products."""
     trains: bool = False
-    """Its floats depend on the number of threads: files are not compared between executors."""
+    """It trains a model, or asks one that was trained for it."""
     leave_out: tuple[str, ...] = ()
     """Columns and files (patterns) that the golden guard does not look at: paths into that directory, times."""
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import RayExecutor, Resources, UserError
+from pipeline import LocalExecutor, RayExecutor, Resources, Store, UserError
+from pipeline import run as make_graph
 from pipeline.store import read_part
 from tests.pipeline.loops import Job, average_ranks, tell
-from tests.pipeline.toys import NUMBERS, Square, SquareNumbers
-from tests.runs import DEADLINE_S, ROOT
+from tests.pipeline.toys import NUMBERS, Square, SquareNumbers, graph
+from tests.runs import DEADLINE_S, ROOT, files
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -220,6 +221,24 @@ class TestOwnCluster:
         said = run.communicate(timeout=DEADLINE_S)[1]
         assert run.returncode not in (0, None)
         assert "squares  unfinished" in said
+
+    def test_a_run_that_was_killed_goes_on(self, tmp_path: Path) -> None:
+        store, log = tmp_path / "store", tmp_path / "log"
+        command = ("-m", "tests.pipeline.toys", str(store), "--executor", "ray", "--workers", "1", "--log", str(log))
+        run = self.start(*command, "--seconds", "1")
+        end = time.monotonic() + DEADLINE_S
+        while not (kept := {p: p.stat().st_mtime_ns for p in store.glob("SquareNumbers-*/part-*")}):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        run.kill()
+        run.communicate(timeout=DEADLINE_S)
+        assert not list(store.glob("SumGroups-*"))
+        again = self.start(*command)
+        again.communicate(timeout=DEADLINE_S)
+        assert again.returncode == 0
+        assert all(p.stat().st_mtime_ns == written for p, written in kept.items())
+        make_graph(graph(log=str(log)), Store(tmp_path / "untouched"), LocalExecutor())
+        assert files(store) == files(tmp_path / "untouched")
 
     def test_there_is_none_at_an_address(self, tmp_path: Path) -> None:
         (tmp_path / "script.py").write_text(SCRIPT)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 from pipeline import Artifact, LocalExecutor
 from pipeline.graph import make
@@ -27,10 +31,36 @@ def test_a_path_may_be_spelled_in_any_way(case: Case, tmp_path: Path, monkeypatc
                     assert dataclasses.replace(stage, **{field.name: spelled + slash}).key(keys) == stage.key(keys)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the workers of these executors have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_training_on_two_ray_workers_learns_what_one_process_does(ray_cluster: None, tmp_path: Path) -> None:
+    from pipeline import RayExecutor
+
+    stage, inputs = next(c for c in CASES if c.name == "train").build(tmp_path / "inputs")
+    losses = []
+    for name, executor in (("here", LocalExecutor()), ("ray", RayExecutor(train_workers=2))):
+        with executor:
+            make(stage, inputs, Artifact(tmp_path / name, "key"), executor)
+        table = pq.read_table(tmp_path / name / "loss.parquet")
+        losses.append(table.sort_by([(column, "ascending") for column in ("step", "split", "name")]))
+    here, ray = losses
+    assert here.drop_columns("value") == ray.drop_columns("value")
+    np.testing.assert_allclose(ray["value"].to_numpy(), here["value"].to_numpy(), rtol=1e-3)
+
+
 @pytest.mark.parametrize("where", ["processes", pytest.param("ray", marks=pytest.mark.ray)])
-@pytest.mark.parametrize("case", [c for c in CASES if not c.trains], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [c for c in CASES if c.name != "train"], ids=lambda case: case.name)
 def test_every_stage_writes_the_same_bytes(
-    case: Case, where: str, tmp_path: Path, request: pytest.FixtureRequest
+    case: Case, where: str, tmp_path: Path, request: pytest.FixtureRequest, one_thread: None
 ) -> None:
     stage, inputs = case.build(tmp_path / "inputs")
     written: list[dict[str, bytes]] = []
