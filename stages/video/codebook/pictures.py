@@ -69,8 +69,10 @@ def draw_figures(codebook: Codebook, path: Path) -> None:
 def _nearest_rows(points: Points, codebook: Codebook, leaf: int) -> list[int]:
     """Indices of the vectors nearest to the leaf's centroid, nearest first."""
     centroid = torch.from_numpy(codebook.leaves()[leaf])
-    distances = [(points[start : start + CHUNK] - centroid).square().sum(1) for start in range(0, len(points), CHUNK)]
-    nearest = torch.cat(distances).sort(stable=True).indices[:CLIPS]
+    distances = torch.empty(len(points))  # a list of small ones would keep the large ones apart
+    for start in range(0, len(points), CHUNK):
+        distances[start : start + CHUNK] = (points[start : start + CHUNK] - centroid).square().sum(1)
+    nearest = distances.sort(stable=True).indices[:CLIPS]
     return (nearest if points.rows is None else points.rows[nearest]).tolist()
 
 
