@@ -116,7 +116,7 @@ class Codebook:
         tokens = np.flatnonzero(~self.dead).astype(np.uint16)
         live = self.leaves()[tokens]
         shift = live.mean(0)
-        index = faiss.IndexFlatL2(self.width)
+        index: Any = faiss.IndexFlatL2(self.width)
         index.add(live - shift)
         if faiss.get_num_gpus():
             index = faiss.index_cpu_to_all_gpus(index)

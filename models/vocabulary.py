@@ -1,16 +1,16 @@
 """One vocabulary for words and visual words: text first, then the joining word ``[>]``, then the leaves of a codebook.
 
 A visual word is an ordinary entry of the WordPiece vocabulary whose name shows its path in the tree,
-``<v:3.0.11.7>``, or ``<dead:3.0.11.7>`` for a leaf that no clip belongs to. BERT's pre-tokenizer cuts at every
-punctuation mark, so what is looked up in the vocabulary never holds one beside another character, while ``[>]`` and
-every visual word do: no text can produce them.
+``<v:3.0.11.7>``. BERT's pre-tokenizer cuts at every punctuation mark, so what is looked up in the vocabulary never
+holds one beside another character, while ``[>]`` and every visual word do: no text can produce them. Which leaves no
+clip belongs to stands in the tokenizer's settings.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 JOIN = "[>]"
 """Stands between the words and the visual words of a sequence."""
-_DEAD = "<dead:"
-_VISUAL = re.compile(r"<(?:v|dead):(\d+(?:\.\d+)*)>")
+_VISUAL = re.compile(r"<v:(\d+(?:\.\d+)*)>")
+_DEAD = "dead_visual_words"
+"""Which of the codebook's tokens no clip belongs to, as "0-6,8-20735": one of the settings in tokenizer_config.json."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,11 @@ class Vocabulary:
     @cached_property
     def live_visual(self) -> np.ndarray:
         """The ids of visual words that clips belong to: int64, ascending."""
-        ids = np.arange(self.first_visual, self.first_visual + self.n_visual)
-        names = self.tokenizer.convert_ids_to_tokens(ids.tolist())
-        return ids[[not str(name).startswith(_DEAD) for name in names]]
+        live = np.ones(self.n_visual, bool)
+        for run in filter(None, self.tokenizer.init_kwargs.get(_DEAD, "").split(",")):
+            first, last = map(int, run.split("-"))
+            live[first : last + 1] = False
+        return np.flatnonzero(live) + self.first_visual
 
     def visual_ids(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
         """Ids [n] int64 of a codebook's tokens [n]. ValueError where one is no leaf of this codebook."""
@@ -110,9 +113,9 @@ class Vocabulary:
         return str(self.tokenizer.convert_ids_to_tokens(int(id_)))
 
 
-def visual_word(token: int, branching: int, depth: int, dead: bool = False) -> str:
-    """The name of a codebook's token: its path from the root, and whether it is dead."""
-    return f"{_DEAD if dead else '<v:'}{'.'.join(map(str, token_path(token, branching, depth)))}>"
+def visual_word(token: int, branching: int, depth: int) -> str:
+    """The name of a codebook's token: its path from the root."""
+    return f"<v:{'.'.join(map(str, token_path(token, branching, depth)))}>"
 
 
 def visual_path(word: str) -> tuple[int, ...]:
@@ -122,11 +125,11 @@ def visual_path(word: str) -> tuple[int, ...]:
 
 
 def extend_tokenizer(
-    tokenizer: PreTrainedTokenizerBase, branching: int, depth: int, directory: Path, dead: Collection[int] = ()
+    tokenizer: PreTrainedTokenizerBase, branching: int, depth: int, directory: Path, dead: Sequence[int] | np.ndarray = ()
 ) -> PreTrainedTokenizerBase:
     """Write ``tokenizer`` into ``directory`` with ``[>]`` and all visual words appended; returns it loaded from there.
 
-    dead    the codebook's tokens that no clip belongs to
+    dead    the codebook's tokens that no clip belongs to, ascending
 
     The words go into the WordPiece vocabulary itself: as added tokens 20,737 of them would be searched for in every
     text, and found. ValueError for a tokenizer that is not BERT's WordPiece or has visual words already.
@@ -140,7 +143,7 @@ def extend_tokenizer(
     n_text = len(vocabulary)
     if sorted(vocabulary.values()) != list(range(n_text)):
         raise ValueError(f"its {n_text} words are not numbered from 0 to {n_text - 1}")
-    new = [JOIN, *(visual_word(t, branching, depth, t in dead) for t in range(branching**depth))]
+    new = [JOIN, *(visual_word(token, branching, depth) for token in range(branching**depth))]
     known = [word for word in new if word in vocabulary]
     if known:
         raise ValueError(f"its vocabulary holds '{known[0]}' already: give the encoder from before it was extended")
@@ -159,7 +162,10 @@ def extend_tokenizer(
         "stride",
         "truncation_strategy",
     }
-    _write_json(directory / "tokenizer_config.json", {k: v for k, v in settings.items() if k not in of_the_source})
+    kept = {name: value for name, value in settings.items() if name not in of_the_source}
+    runs = np.split(np.asarray(dead, int), np.flatnonzero(np.diff(dead) != 1) + 1)
+    kept[_DEAD] = ",".join(f"{run[0]}-{run[-1]}" for run in runs if len(run))
+    _write_json(directory / "tokenizer_config.json", kept)
     return AutoTokenizer.from_pretrained(str(directory))
 
 

@@ -30,13 +30,13 @@ class ExtendVocabulary(Stage):
     In   codebook: what FitCodebook wrote
     Out  a Hugging Face directory (config.json, model.safetensors, tokenizer.json, tokenizer_config.json, vocab.txt)
          that AutoTokenizer and AutoModelForMaskedLM load. Text words keep their ids and their rows to the bit; [>] and
-         the visual words, <v:3.0.11.7> by their path in the tree, or <dead:3.0.11.7> without clips, follow.
+         the visual words, <v:3.0.11.7> by their path in the tree, follow.
 
     Rows of visual words start from the leaf centroids (Sun et al. 2019, section 3), the row of [>] is [SEP]'s. The
     output layer is the embedding; new biases are 0, and -100 for leaves without clips, which are never predicted.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"encoder"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"codebook": ()}
 
@@ -67,7 +67,7 @@ class ExtendVocabulary(Stage):
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.encoder, revision=self.revision)
             n_text = len(tokenizer)
-            dead_tokens = frozenset(np.flatnonzero(codebook.dead).tolist())
+            dead_tokens = np.flatnonzero(codebook.dead)
             extended = extend_tokenizer(tokenizer, codebook.branching, codebook.depth, unfinished, dead_tokens)
             model, started = load_masked_lm(self.encoder, self.revision)
             text_rows = embedding_rows(model)[:n_text].detach()

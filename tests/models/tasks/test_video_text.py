@@ -111,7 +111,7 @@ def test_a_random_visual_word_replaces_a_visual_word(vocabulary: Vocabulary) -> 
 
 def test_no_dead_visual_word_replaces_another(tmp_path: Path) -> None:
     """Of eight words three are live; what no clip belongs to would be known at sight for what it is."""
-    some_dead = Vocabulary.of(extend_tokenizer(save_tokenizer(tmp_path / "text"), 2, 3, tmp_path, dead={0, 2, 4, 6, 7}))
+    some_dead = Vocabulary.of(extend_tokenizer(save_tokenizer(tmp_path / "text"), 2, 3, tmp_path, dead=[0, 2, 4, 6, 7]))
     drawn = draws(VideoText(), 0, some_dead, 600, corpus(segment("x", [], [1, 3, 5] * 5)))
     shown = np.concatenate([d["input_ids"][d["positions"]] for d in drawn])
     live = [some_dead.first_visual + i for i in (1, 3, 5)]

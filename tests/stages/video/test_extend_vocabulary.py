@@ -59,7 +59,7 @@ def test_auto_classes_load_words_and_rows_that_belong_together(tmp_path: Path) -
     assert logits.shape == (1, ids.shape[1], N_TEXT + 10)
     assert torch.isfinite(logits).all()
     assert logits.softmax(-1)[..., [FIRST + 7, FIRST + 8]].max() < 1e-20  # dead leaves are never predicted
-    assert tokenizer.decode(ids[0]) == "[CLS] stir the soup [>] <v:0.0> <dead:2.1> [SEP]"
+    assert tokenizer.decode(ids[0]) == "[CLS] stir the soup [>] <v:0.0> <v:2.1> [SEP]"
     assert AutoModel.from_pretrained(out.path)(ids).last_hidden_state.shape == (1, ids.shape[1], WIDTH)
 
 
