@@ -110,7 +110,7 @@ class Codebook:
 
     @cached_property
     def _flat(self) -> tuple[Any, np.ndarray, np.ndarray]:
-        """faiss's index of the live leaves, on GPUs where it sees any, their tokens, and the mean that it leaves out."""
+        """faiss's index of the live leaves, on GPUs if it sees any, their tokens, and the mean that it leaves out."""
         import faiss
 
         tokens = np.flatnonzero(~self.dead).astype(np.uint16)

@@ -3,8 +3,9 @@
 Restarts happen on a sample: greedy k-means++ (Arthur & Vassilvitskii 2007) and Lloyd's steps; the best goes on over
 every vector. Sums of a chunk are float32, everything above chunks float64 and int64, added in the order of chunks. What
 float32 loses there moves no coordinate of a mean by more than 2^-12 of the largest value in its column, half of what
-rounding to float16 may have moved that by: adding the i-th of n = 8192 values up to M errs by at most 2^-24 i M, all of
-them by 2^-25 n^2 M, their mean by 2^-25 n M. Values of one sign and binade, 11 bits of which 2^13 fill 24, add up exactly.
+rounding to float16 may have moved that by: adding the i-th of n = 8192 values up to M errs by at most 2^-24 i M, all
+of them by 2^-25 n^2 M, their mean by 2^-25 n M. Values of one sign and binade, 11 bits of which 2^13 fill 24, add up
+exactly.
 
 Shape suffixes: N vectors, M of a sample, B of a block, K centroids, R restarts, T trials, D width.
 """

@@ -125,7 +125,11 @@ def visual_path(word: str) -> tuple[int, ...]:
 
 
 def extend_tokenizer(
-    tokenizer: PreTrainedTokenizerBase, branching: int, depth: int, directory: Path, dead: Sequence[int] | np.ndarray = ()
+    tokenizer: PreTrainedTokenizerBase,
+    branching: int,
+    depth: int,
+    directory: Path,
+    dead: Sequence[int] | np.ndarray = (),
 ) -> PreTrainedTokenizerBase:
     """Write ``tokenizer`` into ``directory`` with ``[>]`` and all visual words appended; returns it loaded from there.
 
