@@ -58,7 +58,7 @@ def graph(
         features: Features extracted elsewhere, in place of S3D's of the videos.
         captions_json: The captions of many videos in one JSON file, as of HowTo100M; needed where there are no videos.
         labels: CSV or Parquet with video_id, start_s, end_s, verb, object: what to recognise.
-        texts: Plain-text files, a sentence a line, that join the text-only regime.
+        texts: Plain-text files, a sentence a line, that join the text-only regime, one in a hundred its dev split.
         split_file: CSV or Parquet with video_id and split (train, dev, test); by default 5 % dev and 5 % test videos.
         weights: S3D's: torchvision's kinetics400, a path, or random:SEED.
         encoder: BERT-type encoder: a name on the hub or a directory.

@@ -23,10 +23,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     make(RenderKitchen(train=2, dev=1, test=1, scenes=1, held_out=0), {}, kitchen, LocalExecutor())
     videos = kitchen.path / "videos"
     videos.joinpath("broken.mp4").write_bytes(b"no video")
+    (folder / "texts.txt").write_text("stir the soup\nnow cut the soup\ncut the soup\ncut the cafe\n")
     save_encoder(folder / "encoder")
     given = {
         "videos": videos,
         "labels": kitchen.path / "labels.csv",
+        "texts": folder / "texts.txt",
         "split_file": kitchen.path / "split.csv",
         "weights": "random:0",
         "encoder": folder / "encoder",
@@ -35,7 +37,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
 
     def build(store: Path, *options: str) -> list[str]:
-        fields = ["train.checkpoint_every=1", "codebook.min_points=4", "train.precision=float32"]
+        fields = [
+            "train.checkpoint_every=1",
+            "codebook.min_points=4",
+            "train.precision=float32",
+            "texts.dev_fraction=0.5",
+        ]
         sets = [text for field in fields for text in ("--set", field)]
         return ["-m", "pipeline", "run", "videobert", *arguments, "--store", str(store), *sets, *options]
 

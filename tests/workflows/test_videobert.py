@@ -33,6 +33,9 @@ def test_from_video_files_to_zero_shot_scores(untouched: Path) -> None:
     assert artifact(untouched, "Transcribe").rows() > 4
     assert artifact(untouched, "EmbedClips").manifest["recipe"]["weights"] == "random:0"
     assert artifact(untouched, "SplitVideos").manifest["videos"] == {"train": 2, "dev": 1, "test": 1}
+    sources = artifact(untouched, "Encode").read(["video_id", "split"]).to_pylist()
+    assert {row["split"] for row in sources if row["video_id"] == "texts.txt"} == {"train", "dev"}
+    assert "text/word_accuracy" in artifact(untouched, "Train").manifest["metrics"]
     methods = {row["method"] for row in artifact(untouched, "ZeroShot").manifest["scores"]}
     assert methods == {
         "S3D, supervised",
@@ -131,5 +134,5 @@ def test_videos_or_what_stands_for_them_must_be_given() -> None:
 def test_a_second_run_makes_nothing(command: Command, untouched: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in untouched.rglob("*") if ".locks" not in p.parts}
     done = subprocess.run([sys.executable, *command(untouched)], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stderr.count("done before") == 2 * 13  # as it goes along, and in the closing table
+    assert done.stderr.count("done before") == 2 * 14  # as it goes along, and in the closing table
     assert {p: p.stat().st_mtime_ns for p in before} == before
