@@ -207,8 +207,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.words:
             self.words.clear()
-        parts = self.ranks.sum(dict(zip(self.task.loss_terms, sums.tolist(), strict=True)))
         trim_heap()
+        parts = self.ranks.sum(dict(zip(self.task.loss_terms, sums.tolist(), strict=True)))
         parts = {name: value for name, value in parts.items() if totals[name]}
         return {"loss": sum(parts.values()), **parts, RATE: rate}
 
@@ -262,8 +262,8 @@ class Trainer:
                 with self.autocast:
                     encoded = self.model(batch)
                     rows = self.task.evaluate(self.model.head, encoded, batch, self.vocabulary)
-                places = micro.positions.tolist() if windowed else [0] * len(rows)
                 trim_heap()
+                places = micro.positions.tolist() if windowed else [0] * len(rows)
                 found += zip(places, rows, strict=True)
         self.model.train()
         found = self.ranks.gather(found)
