@@ -1,4 +1,4 @@
-"""A tiny run of every stage: made on all executors (tests/pipeline/test_executor.py) and guarded (tests/golden)."""
+"""A tiny run of every stage: made on all executors (tests/pipeline/test_every_stage.py) and guarded (tests/golden)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import torch
 import transformers as hf
-from beside_trainer import HuggingFace, compare, options
+from beside_trainer import OnOurExamples, compare, options
 
 from models.tasks import JudgeAspects
 from models.tasks.aspect_sentiment import Form
@@ -29,14 +29,8 @@ def main() -> None:
     compare(given, ReadSentihood(train=given.train, test=given.test), JudgeAspects(form=given.form), Pairs)
 
 
-class Pairs(HuggingFace):
-    def __init__(self, given: argparse.Namespace) -> None:
-        super().__init__(given)
-        self.train = [self._encode(self.examples[int(i)]) for i in self.positions["train"]]
-        self.gold = [self.examples[int(i)] for i in self.positions["test"]]
-        self.test = [self._encode(example) for example in self.gold]
-
-    def _encode(self, example: dict[str, Any]) -> dict[str, Any]:
+class Pairs(OnOurExamples):
+    def inputs_of(self, example: dict[str, Any]) -> dict[str, Any]:
         encoded = {name: example[name].tolist() for name in ("input_ids", "token_type_ids")}
         return {**encoded, "labels": int(example["class"])}
 

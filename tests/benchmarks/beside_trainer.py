@@ -264,3 +264,17 @@ class HuggingFace(ABC):
         arguments.train_sampling_strategy = "sequential"  # else it would group the test examples too
         arguments.dataloader_drop_last = False
         return measured(given, ended, self.scores(trainer.predict(self.test).predictions))
+
+
+class OnOurExamples(HuggingFace):
+    """Their side on the examples that ours has. ``gold``: those of the test split."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        super().__init__(given)
+        self.train = [self.inputs_of(self.examples[int(i)]) for i in self.positions["train"]]
+        self.gold = [self.examples[int(i)] for i in self.positions["test"]]
+        self.test = [self.inputs_of(example) for example in self.gold]
+
+    @abstractmethod
+    def inputs_of(self, example: dict[str, Any]) -> dict[str, Any]:
+        """What the model takes of an example."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers as hf
-from beside_trainer import HuggingFace, compare, options
+from beside_trainer import OnOurExamples, compare, options
 
 from models.tag_head import UNKNOWN
 from models.tasks import TagWords
@@ -33,14 +33,8 @@ def main() -> None:
     compare(given, ReadConll(**columns), TagWords(), Tags)
 
 
-class Tags(HuggingFace):
-    def __init__(self, given: argparse.Namespace) -> None:
-        super().__init__(given)
-        self.train = [self._encode(self.examples[int(i)]) for i in self.positions["train"]]
-        self.gold = [self.examples[int(i)] for i in self.positions["test"]]
-        self.test = [self._encode(example) for example in self.gold]
-
-    def _encode(self, example: dict[str, Any]) -> dict[str, Any]:
+class Tags(OnOurExamples):
+    def inputs_of(self, example: dict[str, Any]) -> dict[str, Any]:
         labels = np.full(len(example["input_ids"]), UNKNOWN)
         labels[example["first"]] = example["targets"]
         return {"input_ids": example["input_ids"].tolist(), "labels": labels.tolist()}
