@@ -8,7 +8,6 @@ beside_trainer.py; the figures are those of SentiHood's rules.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, get_args
 
 import torch

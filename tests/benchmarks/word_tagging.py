@@ -8,7 +8,6 @@ is timed and how says beside_trainer.py.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import numpy as np
