@@ -2,7 +2,7 @@
 
 Paper    Sun et al. 2019, arXiv 1904.01766; rendered videos stand in for YouTube's, so the scores are not the paper's
 Command  videobert run kitchen --workers 2
-Cost     25 minutes on two cores
+Cost     20 minutes on two cores
 Expect   on videos of the test split: object top-1 about 90 %, verb about 80 %, language prior near chance;
          choose settings by the development videos: --set zero_shot.split=dev
 """
