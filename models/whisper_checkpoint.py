@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -52,7 +53,10 @@ def load_whisper(checkpoint: Path, device: torch.device) -> Whisper:
     ValueError where the file is no Whisper checkpoint.
     """
     import whisper
+    from tqdm import tqdm
 
+    # whisper's progress bar, though not shown, would take a lock among processes, which a killed worker leaves behind.
+    tqdm.set_lock(threading.RLock())
     try:
         model = whisper.load_model(str(checkpoint), device=device)
     except Exception as error:

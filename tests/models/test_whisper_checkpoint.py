@@ -1,9 +1,11 @@
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 import whisper
+from tqdm import tqdm
 from whisper.model import ModelDimensions, Whisper
 
 from models.whisper_checkpoint import find_checkpoint, load_whisper, official_digest
@@ -73,3 +75,8 @@ def test_another_file_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, tmp_path / "b.pt")
     with pytest.raises(ValueError, match=r"b\.pt: not a checkpoint .*KeyError"):
         load_whisper(tmp_path / "b.pt", CPU)
+
+
+def test_no_lock_among_processes_is_left_to_a_killed_worker(checkpoint: Path) -> None:
+    load_whisper(checkpoint, CPU)
+    assert isinstance(tqdm.get_lock(), type(threading.RLock()))
