@@ -14,9 +14,10 @@ from models.encoder import Encoded, TaskModel
 from models.heap import trim_heap
 from models.precision import best_device, has_fast_bf16
 from models.tasks import Batch, Row, Task
+from models.tasks.task import has_windows
 from models.vocabulary import Vocabulary
 from stages.micro_batches import cut
-from stages.windows import has_windows, join_windows
+from stages.windows import join_windows
 
 MICRO_BATCH_TOKENS = 8192
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from models.task_file import load_task
 from models.tasks import Task
 from models.tasks.multi_task import own_examples
+from models.tasks.task import WINDOW
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from pipeline.progress import counting
 from pipeline.store import write_atomically
@@ -22,7 +23,6 @@ from stages.encode import refusal
 from stages.examples import MappedExamples, rows_of
 from stages.inference import Inference
 from stages.text import tables
-from stages.windows import WINDOW
 
 BLOCK = 1024
 """Rows of a file that are answered at a time."""

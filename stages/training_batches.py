@@ -16,6 +16,7 @@ import numpy as np
 
 from models.tasks import Batch, Task
 from models.tasks.multi_task import own_examples
+from models.tasks.task import GROUP, WINDOW, has_windows
 from models.vocabulary import Vocabulary
 from pipeline import UserError
 from pipeline.store import read_part
@@ -23,9 +24,7 @@ from stages.example_order import ExampleOrder
 from stages.examples import MappedExamples
 from stages.micro_batches import cut
 from stages.rank_group import Ranks
-from stages.windows import WINDOW, has_windows
 
-GROUP = "group"
 MOST_KEPT = 64
 """Micro-batches of a step that wait in memory; those of a larger step are drawn once for their counts and again when
 their turn comes."""

@@ -31,6 +31,7 @@ from models.precision import has_fast_bf16
 from models.row_gradient import RowGradient
 from models.schedules import share_of_peak
 from models.tasks import Task
+from models.tasks.task import has_windows
 from models.vocabulary import Vocabulary
 from pipeline import UserError
 from pipeline.progress import counting, say
@@ -40,7 +41,7 @@ from stages.micro_batches import seed_of
 from stages.rank_group import Ranks, joined_ranks
 from stages.selection import Selection
 from stages.training_batches import StepBatches, TrainingBatches
-from stages.windows import has_windows, join_windows
+from stages.windows import join_windows
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.tasks import Row, Task
-
-WINDOW = "window"
-"""The column of an example that counts a row's windows from 0."""
-
-
-def has_windows(task: Task) -> bool:
-    return WINDOW in task.example_schema.names
+from models.tasks.task import WINDOW, has_windows
 
 
 def join_windows(task: Task, examples: Sequence[Row], answers: Sequence[Row]) -> list[dict[str, Any]]:

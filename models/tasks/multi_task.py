@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
-from models.tasks.task import GROUP, Batch, Examples, Row, Task
+from models.tasks.task import GROUP, WINDOW, Batch, Examples, Row, Task, has_windows
 from models.vocabulary import Vocabulary
 
 RESERVED = ("model", "name", "stage", "self")
@@ -132,7 +132,7 @@ class MultiTask(Task):
 
     def _of(self, name: str, example: Row) -> dict[str, Any]:
         """What a task made of an example, as these tasks have it: all have windows where one has."""
-        windows = {"window": 0} if _has_windows(self) else {}
+        windows = {WINDOW: 0} if has_windows(self) else {}
         return {**windows, **example, GROUP: name}
 
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
@@ -166,21 +166,21 @@ class MultiTask(Task):
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         name, task, mine, batch = self._only(head, batch)
         answers = task.predict(mine, encoded, batch, vocabulary)
-        return [{**answer, GROUP: name} if _has_windows(task) else self._answer(name, answer) for answer in answers]
+        return [{**answer, GROUP: name} if has_windows(task) else self._answer(name, answer) for answer in answers]
 
     def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """What the tasks say. Windows are joined by their example: where one of the tasks has them, what another says
         of a batch as a whole stands with its first example."""
         name, task, mine, batch = self._only(head, batch)
         rows = [{GROUP: name, **row} for row in task.evaluate(mine, encoded, batch, vocabulary)]
-        if _has_windows(self) and len(rows) != len(batch.examples):
+        if has_windows(self) and len(rows) != len(batch.examples):
             return [{GROUP: name, OF_A_BATCH: of_it} for of_it in (rows, *([] for _ in batch.examples[1:]))]
         return rows
 
     def join(self, windows: Sequence[Row]) -> dict[str, Any]:
         name = windows[0][GROUP]
         task = self.tasks[name]
-        return self._answer(name, task.join(windows)) if _has_windows(task) else dict(windows[0])
+        return self._answer(name, task.join(windows)) if has_windows(task) else dict(windows[0])
 
     def _answer(self, name: str, answer: Row) -> dict[str, Any]:
         """An answer under the columns that these tasks' answers have."""
@@ -261,10 +261,6 @@ def places_of(task: Task, name: str, among: Collection[str]) -> dict[str, str]:
 
 def _own_name(column: str, name: str) -> str:
     return f"{name}/{column}"
-
-
-def _has_windows(task: Task) -> bool:
-    return "window" in task.example_schema.names
 
 
 def _head_of(name: str) -> str:

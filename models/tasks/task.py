@@ -18,6 +18,8 @@ from models.encoder import Encoded
 from models.vocabulary import Vocabulary
 
 Row = Mapping[str, Any]
+WINDOW = "window"
+"""The column of an example that counts a row's windows from 0."""
 GROUP = "group"
 """The column that says which of a task's kinds a row, an example or an answer is of, where it has several."""
 EMPTY: tuple[Any, ...] = (None, "", (), {})
@@ -235,3 +237,8 @@ def pad(sequences: Sequence[np.ndarray], value: int) -> Tensor:
     for row, sequence in zip(out, sequences, strict=True):
         row[: len(sequence)] = sequence
     return torch.from_numpy(out)
+
+
+def has_windows(task: Task) -> bool:
+    """Whether the task's rows become several examples each; ``join`` makes one answer of theirs."""
+    return WINDOW in task.example_schema.names

@@ -9,14 +9,13 @@ beside_trainer.py.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers as hf
-from beside_trainer import OURS, HuggingFace, compare, options
+from beside_trainer import OURS, OnOurExamples, compare, options
 
 from models.tag_schemes import OUTSIDE
 from models.tasks import LabelUtterances, pad
@@ -58,12 +57,11 @@ class Joint(hf.BertPreTrainedModel):
         return {"loss": loss, "intents": intents, "slots": slots}
 
 
-class Utterances(HuggingFace):
+class Utterances(OnOurExamples):
     sampling: ClassVar[str] = "sequential"
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        super().__init__(given)
-        self.train, self.test = ([self.examples[int(i)] for i in self.positions[s]] for s in ("train", "test"))
+    def inputs_of(self, example: dict[str, Any]) -> dict[str, Any]:
+        return example
 
     def collate(self, batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         words = collate_words(batch)
@@ -81,7 +79,7 @@ class Utterances(HuggingFace):
 
     def scores(self, predictions: Any) -> dict[str, float]:
         rows = []
-        for example, intents, slots in zip(self.test, *predictions, strict=True):
+        for example, intents, slots in zip(self.gold, *predictions, strict=True):
             predicted = [self.task.tags[i] for i in slots[: len(example["first"])].argmax(-1)]
             predicted += [OUTSIDE] * (len(example["words"]) - len(predicted))
             row = {"intent": example["gold_intent"], "tags": example["gold_tags"], "predicted_tags": predicted}

@@ -39,7 +39,7 @@ from models.tasks import (
     VideoText,
 )
 from models.tasks.multi_task import own_examples, place_of
-from models.tasks.task import GROUP
+from models.tasks.task import GROUP, has_windows
 from models.vocabulary import Vocabulary
 from pipeline import Artifact, LocalExecutor, Stage
 from pipeline.graph import make
@@ -48,7 +48,7 @@ from stages.evaluate import Evaluate
 from stages.examples import MappedExamples
 from stages.predict import Predict
 from stages.train import Train
-from stages.windows import has_windows, join_windows
+from stages.windows import join_windows
 from tests.cases import artifact
 from tests.stages.text.small_pages import annotation, nq_page
 from tests.stages.text.small_treebank import sentence

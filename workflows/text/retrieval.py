@@ -24,7 +24,7 @@ from stages.text.retrieval.retrieve import Retrieve
 from stages.text.retrieval.sample_pairs import SamplePairs
 from stages.text.retrieval.score_pairs import ScorePairs
 from stages.train import Train
-from workflows.text.finetune import print_figures
+from workflows.text.finetune import print_figures, suffixes
 
 FIRST = "evaluate-first"
 """The node with the first stage's figures."""
@@ -125,8 +125,7 @@ def train_and_rank(
     depth     candidates of a query that are scored
     passages  the node with the texts that are scored
     """
-    if seeds < 1:
-        raise UserError("seeds must be at least 1")
+    runs = suffixes(seeds)
     if collection.folds < 2 and len(ranking.weights) > 1:
         raise UserError("a fold's weights are chosen on the other folds: give 2 folds or more, or one of each weight")
     if any(ranking.alphas) and not collection.scored:
@@ -139,8 +138,7 @@ def train_and_rank(
     for part, rows in zip(parts, pairs, strict=True):
         g.add(f"examples{part}", Encode(task=train.task), rows=rows, model="encoder")
     inputs = {name: name for name in ("run", "queries", *(["folds"] if several else []))}
-    for seed in range(seeds):
-        suffix = f"-{seed}" if seeds > 1 else ""
+    for seed, suffix in enumerate(runs):
         run = replace(train, seed=train.seed + seed)
         scores = {}
         for fold, part in enumerate(parts):
