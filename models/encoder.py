@@ -112,7 +112,7 @@ class TaskModel(nn.Module):
         """What the encoder makes of a batch; one with a single token type reads all tokens as of that."""
         if self._one_type:
             batch = replace(batch, token_type_ids_BL=torch.zeros_like(batch.token_type_ids_BL))
-        if self._takes_layout and self.device.type == "cpu" and unpadded.pays(batch.attention_mask_BL):
+        if self._takes_layout and self.device.type == "cpu":
             return self._on_words_alone(batch)
         extra: dict[str, Any] = {"token_type_ids": batch.token_type_ids_BL} if self._takes_token_types else {}
         output = self.encoder(
@@ -130,7 +130,7 @@ class TaskModel(nn.Module):
 
     def _on_words_alone(self, batch: Batch) -> Encoded:
         """The same, with 0 for the states of what pads the batch."""
-        layout = unpadded.Layout.of(batch.attention_mask_BL)
+        layout = unpadded.Layout.of(batch.attention_mask_BL, self.pretrained.config.num_attention_heads)
         output = self.encoder(
             input_ids=layout.words(batch.input_ids_BL),
             token_type_ids=layout.words(batch.token_type_ids_BL),
