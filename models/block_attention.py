@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.dropout import draw_signs
+from models.dropout import draw_signs, gain
 
 BLOCK = 1 << 19
 """Weights of a block: 2 MiB in float32."""
@@ -66,10 +66,7 @@ class Block:
 
 def blocks_of(lengths: Sequence[int], heads: int) -> list[Block]:
     """Cut sequences, in the order in which their words stand in the row, into blocks."""
-    return [*_blocks_of(lengths, heads)]
-
-
-def _blocks_of(lengths: Sequence[int], heads: int) -> Iterator[Block]:
+    blocks: list[Block] = []
     start = word = 0
     while start < len(lengths):
         end, longest = start + 1, lengths[start]
@@ -78,9 +75,10 @@ def _blocks_of(lengths: Sequence[int], heads: int) -> Iterator[Block]:
             if (end + 1 - start) * heads * length**2 > BLOCK:
                 break
             end, longest = end + 1, length
-        yield _block(word, tuple(lengths[start:end]), longest, heads)
+        blocks.append(_block(word, tuple(lengths[start:end]), longest, heads))
         word += sum(lengths[start:end])
         start = end
+    return blocks
 
 
 def _block(first: int, lengths: tuple[int, ...], longest: int, heads: int) -> Block:
@@ -152,6 +150,7 @@ class _Attention(torch.autograd.Function):
         mean_HR1 = (out.to(wide) * gradient).sum(-1, keepdim=True)
         gradient = gradient * _gain(ctx.dropout)
         kept_of_forward = iter(signed)
+        once = 2.0 if ctx.dropout else 1.0
         for block in ctx.blocks:
             q, k, v, g, mean = (block.take(x) for x in (query, key, value, gradient, mean_HR1))
             by_q, by_k, by_v = (torch.empty_like(x) for x in (q, k, v))
@@ -162,8 +161,7 @@ class _Attention(torch.autograd.Function):
                 by_v[heads] = torch.bmm(kept_NLL.mT, g_NLW).view(by_v[heads].shape)
                 # Through a softmax: weight x (its gradient - the mean of all gradients under the weights).
                 by_scores = torch.bmm(g_NLW, v[heads].flatten(0, 1).mT).to(wide).mul_(kept_NLL.to(wide))
-                once = -2.0 if ctx.dropout else -1.0
-                by_scores.addcmul_(signed_NLL.abs().to(wide), mean[heads].flatten(0, 1), value=once)
+                by_scores.addcmul_(signed_NLL.abs().to(wide), mean[heads].flatten(0, 1), value=-once)
                 by_scores = by_scores.to(query.dtype)
                 by_q[heads] = torch.bmm(by_scores, k[heads].flatten(0, 1)).view(by_q[heads].shape)
                 by_k[heads] = torch.bmm(by_scores.mT, q[heads].flatten(0, 1)).view(by_k[heads].shape)
@@ -193,4 +191,4 @@ def _kept(signed_NLL: Tensor, dropout: float) -> Tensor:
 
 def _gain(dropout: float) -> float:
     """Of kept weights, which were halved when they got their signs."""
-    return 2 / (1 - dropout) if dropout else 1.0
+    return 2 * gain(dropout) if dropout else 1.0

@@ -49,3 +49,9 @@ def test_it_takes_the_place_of_torchs_everywhere() -> None:
     assert [(type(m), m.p) for m in found] == [(Dropout, 0.2), (Dropout, 0.4)]
     x = torch.ones(5)
     assert model.eval()[0](x) is x
+
+
+def test_all_but_a_few_are_dropped_at_one() -> None:
+    out = dropout(torch.ones(1000), 1.0)
+    assert out.isfinite().all()
+    assert (out == 0).float().mean() > 0.99
