@@ -53,7 +53,7 @@ def test_the_best_model_is_chosen_where_there_is_something_to_choose_by() -> Non
 
 
 def test_new_rows_are_answered(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
-    rows = [{"text": "cut now"}, {"words": ["stir", "soup"]}, {"text": ""}, {"text": "cut now", "intent": 3}]
+    rows = [{"text": "cut now"}, {"words": ["stir", "the", "soup"]}, {"text": ""}, {"text": "cut now", "intent": 3}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     predict_file(artifacts["train"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
     answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
