@@ -29,6 +29,7 @@ from workflows.text.retrieval import Collection, add_collection, report, sample_
 __all__ = ["graph", "report"]
 
 TASK = JudgeRelevance()
+RANKING = RankDocuments(sentences=1, alphas=(0.0,), name="rerank")
 PRESETS = {
     # nyu-dl/dl4marco-bert's README, and what its script does where it is told nothing.
     "readme": Train(task=TASK, steps=100_000, global_batch_size=128, learning_rate=3e-6, optimizer="bert_adam"),
@@ -46,10 +47,13 @@ def graph(
     lines: int | None = None,
     preset: Literal["readme", "script", "collection"] = "readme",
     epochs: float | None = None,
+    global_batch_size: int | None = None,
+    learning_rate: float | None = None,
     task: JudgeRelevance = TASK,
     encoder: str = "google-bert/bert-base-uncased",
     seeds: int = 1,
     pairs: SamplePairs = SamplePairs(),
+    ranking: RankDocuments = RANKING,
     depth: int = 1000,
 ) -> Graph:
     """From a collection and training pairs to a re-ranked run file and its figures.
@@ -64,10 +68,14 @@ def graph(
         preset: Steps, batch size and learning rate: those of the paper's README, of its script, or for a collection.
             Where training is watched, the weights with the best MRR@10 are kept.
         epochs: Passes over the training pairs, in place of the preset's steps or epochs.
+        global_batch_size: Pairs a step, in place of the preset's.
+        learning_rate: Peak of the learning rate, in place of the preset's.
         task: How query and passage are cut, and what a score is.
         encoder: BERT-type encoder: a name on the hub or a directory.
         seeds: Training runs, of which the table shows mean and spread.
         pairs: How pairs of the folds are drawn.
+        ranking: What counts: as in the paper the score alone, or with --ranking.alphas '[0,0.25,0.5,0.75,1]' and
+            --task.score logit the first stage's too, its weight chosen on the other folds.
         depth: Candidates of a query that are re-ranked; the others keep their places below.
     """
     train = replace(PRESETS[preset], task=task)
@@ -75,11 +83,14 @@ def graph(
         train = replace(train, select_by="MRR@10")
     if epochs is not None:
         train = replace(train, steps=None, epochs=epochs)
+    if global_batch_size is not None:
+        train = replace(train, global_batch_size=global_batch_size)
+    if learning_rate is not None:
+        train = replace(train, learning_rate=learning_rate)
     g = Graph()
     add_collection(g, collection)
     if triples:
         trained_on = [g.add("pairs", ReadPairs(train=triples, dev=dev, lines=lines))]
     else:
         trained_on = sample_folds(g, collection, pairs, watch_fold)
-    ranking = RankDocuments(sentences=1, alphas=(0.0,), name="rerank")
     return train_and_rank(g, collection, trained_on, train, encoder, seeds, depth, ranking, "documents")

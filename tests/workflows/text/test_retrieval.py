@@ -256,8 +256,9 @@ def test_the_two_presets_of_re_ranking(preset: Any, batch: int, peak: float, ste
 
 def test_what_is_changed_of_a_preset_holds_in_training_and_scoring(encoder: str, tmp_path: Path) -> None:
     task = JudgeRelevance(max_tokens=128)
-    g = rerank.graph(cranfield(tmp_path), triples="t.tsv", epochs=1.5, task=task, encoder=encoder)
-    assert g["train"].stage == replace(rerank.PRESETS["readme"], task=task, steps=None, epochs=1.5)
+    changed = {"epochs": 1.5, "global_batch_size": 16, "learning_rate": 2e-4, "task": task}
+    g = rerank.graph(cranfield(tmp_path), triples="t.tsv", encoder=encoder, **changed)
+    assert g["train"].stage == replace(rerank.PRESETS["readme"], steps=None, **changed)
     assert [g[name].stage.task for name in ("examples", "scores")] == [task, task]  # type: ignore[attr-defined]
 
 
