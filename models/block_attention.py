@@ -20,6 +20,9 @@ from models.dropout import draw_signs, gain
 
 BLOCK = 1 << 19
 """Weights of a block: 2 MiB in float32."""
+APART = 1 << 16
+"""Weights that shorter sequences may gain by sharing a block with longer ones: as many as are computed in the time
+that the calls of another block take."""
 STEP = 16
 """Blocks are as long as a multiple of this: the kernels that multiply matrices are made anew for every length."""
 SPARE = STEP - 1
@@ -65,24 +68,27 @@ class Block:
 
 
 def blocks_of(lengths: Sequence[int], heads: int) -> list[Block]:
-    """Cut sequences, in the order in which their words stand in the row, into blocks."""
+    """Cut sequences, in the order in which their words stand in the row, into blocks; best in that of their lengths."""
     blocks: list[Block] = []
     start = word = 0
     while start < len(lengths):
-        end, longest = start + 1, lengths[start]
+        end, filled = start + 1, _filled(lengths[start])
         while end < len(lengths):
-            length = max(longest, lengths[end])
-            if (end + 1 - start) * heads * length**2 > BLOCK:
+            more = max(filled, _filled(lengths[end]))
+            if (end + 1 - start) * heads * more**2 > BLOCK or (end - start) * heads * (more**2 - filled**2) > APART:
                 break
-            end, longest = end + 1, length
-        blocks.append(_block(word, tuple(lengths[start:end]), longest, heads))
+            end, filled = end + 1, more
+        blocks.append(_block(word, tuple(lengths[start:end]), filled, heads))
         word += sum(lengths[start:end])
         start = end
     return blocks
 
 
-def _block(first: int, lengths: tuple[int, ...], longest: int, heads: int) -> Block:
-    length = -(-longest // STEP) * STEP
+def _filled(length: int) -> int:
+    return -(-length // STEP) * STEP
+
+
+def _block(first: int, lengths: tuple[int, ...], length: int, heads: int) -> Block:
     fit = max(BLOCK // (len(lengths) * length**2), 1)
     at_a_time = max(n for n in range(1, heads + 1) if heads % n == 0 and n <= fit)
     filled_NL = torch.arange(length) < torch.tensor(lengths)[:, None]

@@ -27,7 +27,8 @@ STEP = 64
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the words of a padded batch lie. T words, R their row filled up, B sequences, L positions."""
+    """Where the words of a padded batch lie: in a row, the shortest sequence first. T words, R their row filled up, B
+    sequences, L positions."""
 
     shape: tuple[int, int]
     """B, L."""
@@ -40,7 +41,9 @@ class Layout:
     def of(cls, attention_mask_BL: Tensor, heads: int) -> Layout:
         mask = attention_mask_BL.bool()
         n_sequences, length = mask.shape
-        return cls((n_sequences, length), mask.flatten().nonzero().squeeze(1), blocks_of(mask.sum(1).tolist(), heads))
+        lengths, order = mask.sum(1).sort(stable=True)
+        sequence, position = mask[order].nonzero(as_tuple=True)
+        return cls((n_sequences, length), order[sequence] * length + position, blocks_of(lengths.tolist(), heads))
 
     @property
     def row(self) -> int:

@@ -41,6 +41,7 @@ def gradients(out: Tensor, of: list[Tensor]) -> tuple[Tensor, ...]:
 @pytest.fixture(params=[1, 3000, 8000, 1 << 19], ids=["a head", "some heads", "some sequences", "all"])
 def block_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(block_attention, "BLOCK", request.param)
+    monkeypatch.setattr(block_attention, "APART", request.param)
     return int(request.param)
 
 
@@ -90,7 +91,7 @@ def test_sequences_and_what_follows_them_do_not_see_each_other() -> None:
 
 
 def test_blocks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_attention, "BLOCK", 2 * 2 * 5**2)
+    monkeypatch.setattr(block_attention, "BLOCK", 2 * 2 * 16**2)
     first, second = blocks_of((5, 4, 6), heads=2)
     assert (first.words, first.lengths, first.length) == (slice(0, 9), (5, 4), 16)
     assert first.place_T is not None
@@ -101,6 +102,14 @@ def test_blocks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     (full,) = blocks_of((32,), heads=2)
     assert full.bias_N1L is None
     assert full.n_heads == 1
+
+
+@pytest.mark.parametrize(("apart", "blocks"), [(2 * (32**2 - 16**2), 1), (2 * (32**2 - 16**2) - 1, 2)])
+def test_sequences_are_filled_up_unless_that_costs_more_than_a_block(
+    apart: int, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_attention, "APART", apart)
+    assert len(blocks_of((3, 20), heads=2)) == blocks
 
 
 def test_bf16_keeps_its_type_and_is_near() -> None:

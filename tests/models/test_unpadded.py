@@ -116,19 +116,20 @@ def test_the_encoder_still_takes_padded_batches_itself(tmp_path: Path) -> None:
 
 
 def test_layout_by_hand() -> None:
+    """The shorter sequence comes first."""
     layout = Layout.of(torch.tensor([[1, 1, 0], [1, 0, 0]]), 2)
-    assert layout.place_T.tolist() == [0, 1, 3]
+    assert layout.place_T.tolist() == [3, 0, 1]
     assert layout.row == 64
-    assert layout.positions()[0, :5].tolist() == [0, 1, 0, 0, 0]
-    assert layout.words(torch.tensor([[7, 8, 0], [9, 0, 0]]))[0, :5].tolist() == [7, 8, 9, 0, 0]
+    assert layout.positions()[0, :5].tolist() == [0, 0, 1, 0, 0]
+    assert layout.words(torch.tensor([[7, 8, 0], [9, 0, 0]]))[0, :5].tolist() == [9, 7, 8, 0, 0]
     rows = torch.full((64, 1), 9.0)
     rows[:3, 0] = torch.tensor([1.0, 2.0, 3.0])
     rows.requires_grad_()
     spread = layout.spread(rows)
-    assert spread.flatten().tolist() == [1, 2, 0, 3, 0, 0]
+    assert spread.flatten().tolist() == [2, 3, 0, 1, 0, 0]
     (spread.flatten() * torch.arange(6.0)).sum().backward()
     assert rows.grad is not None
-    assert rows.grad.flatten().tolist() == [0, 1, 3, *[0] * 61]
+    assert rows.grad.flatten().tolist() == [3, 0, 1, *[0] * 61]
 
 
 def test_rows_of_many_batches_have_few_lengths() -> None:
