@@ -11,7 +11,6 @@ Expect   with BERT base on SentiHood, NLI-B: strict accuracy 0.798, macro F1 0.8
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from models.tasks import JudgeAspects
@@ -58,6 +57,4 @@ def graph(
         figure = "aspect_strict_accuracy"
         reader = ReadSentihood(train=train_file, dev=dev_file, test=test_file)
     g.add("rows", reader)
-    if dev_file or dev_fraction:
-        train = replace(train, select_by=train.select_by or figure)
-    return finetune(g, train.task, train, encoder, seeds)
+    return finetune(g, train.task, train, encoder, seeds, choose_by=figure if dev_file or dev_fraction else None)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
 
 from rich.table import Table
@@ -80,13 +79,12 @@ def graph(
     else:
         raise UserError("give either --shards or both --articles and --summaries")
     g.add("rows", rows)
-    if not train.select_by and (folds or "dev" in rows.splits()):
-        train = replace(train, select_by="rougeLsum")
+    choose_by = "rougeLsum" if folds or "dev" in rows.splits() else None
     if not folds:
-        return finetune(g, train.task, train, encoder, seeds)
+        return finetune(g, train.task, train, encoder, seeds, choose_by=choose_by)
     for test in range(folds):
         fold = g.add(f"fold-{test}", FoldRows(folds=folds, test=test), rows="rows")
-        finetune(g, train.task, train, encoder, seeds, rows=fold, prefix=f"{fold}-")
+        finetune(g, train.task, train, encoder, seeds, rows=fold, prefix=f"{fold}-", choose_by=choose_by)
     return g
 
 

@@ -32,6 +32,7 @@ def finetune(
     splits: Sequence[str] = SPLITS,
     start: str = "encoder",
     examples: str | None = None,
+    choose_by: str | None = None,
 ) -> Graph:
     """Add all that follows the node ``rows``: encoder, examples, train, evaluate-dev, evaluate-test, predictions.
 
@@ -46,6 +47,7 @@ def finetune(
     start    the node whose encoder training starts from, where that is a trained model; of several seeds each from its
              own, ``<start>-0``, where there are such
     examples the node with the examples, where there is one; ``train.group`` says which of several tasks' are taken
+    choose_by    figure of the dev split, where there is one, whose best weights are kept if ``train`` names none
     """
     runs = suffixes(seeds)
     if "encoder" not in g:
@@ -53,7 +55,7 @@ def finetune(
     if examples is None:
         examples = g.add(f"{prefix}examples", Encode(task=task), rows=rows, model="encoder")
     for i, suffix in enumerate(runs):
-        run = replace(train, task=task, seed=train.seed + i)
+        run = replace(train, task=task, seed=train.seed + i, select_by=train.select_by or choose_by)
         own = f"{start}{suffix}"
         model = g.add(f"{prefix}train{suffix}", run, model=own if own in g else start, examples=examples)
         inputs = {"model": model, "examples": examples}

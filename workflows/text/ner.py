@@ -8,7 +8,6 @@ Expect   there, a span F1 of 0.924 on test; without the documents (--train.task.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from models.tasks import TagWords
@@ -50,4 +49,4 @@ def graph(
     )
     g.add("rows", reader)
     figure = ("accuracy" if scheme == "none" else "f1") if dev_file else None
-    return finetune(g, train.task, replace(train, select_by=train.select_by or figure), encoder, seeds)
+    return finetune(g, train.task, train, encoder, seeds, choose_by=figure)
