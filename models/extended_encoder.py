@@ -65,7 +65,8 @@ def _start_output_layer(model: PreTrainedModel, missing: list[str]) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not output and f"{name}.weight" in missing:
             nn.init.eye_(module.weight)
-            nn.init.constant_(module.bias, LIFT)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, LIFT)
 
 
 @torch.no_grad()

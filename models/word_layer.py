@@ -5,13 +5,14 @@ Shape suffixes: n positions, D the encoder's width, V words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from models.vocabulary import Vocabulary
 
@@ -21,25 +22,37 @@ TOP = 5
 """Likeliest words that are told of a mask."""
 
 
+def transform_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
+    """From hidden states to what the matrix of words is multiplied with. ValueError for a model of another kind."""
+    m: Any = model
+    transforms: dict[str, Callable[[Tensor], Tensor]] = {
+        "cls": lambda h: m.cls.predictions.transform(h),  # BERT, DeBERTa
+        "lm_head": lambda h: m.lm_head.layer_norm(F.gelu(m.lm_head.dense(h))),  # RoBERTa, MPNet
+        "generator_predictions": lambda h: m.generator_predictions(h),  # ELECTRA
+        "vocab_transform": lambda h: m.vocab_layer_norm(m.activation(m.vocab_transform(h))),  # DistilBERT
+        "predictions": lambda h: m.predictions.LayerNorm(m.predictions.activation(m.predictions.dense(h))),  # ALBERT
+        "head": lambda h: m.head(h),  # ModernBERT
+    }
+    found = [transform for layer, transform in transforms.items() if hasattr(m, layer)]
+    kind = model.config.model_type
+    if not found or kind == "mobilebert":  # whose output layer has a second matrix beside the embedding
+        raise ValueError(f"words are not predicted with a {kind}: give a BERT, RoBERTa, ELECTRA, ALBERT or the like")
+    return found[0]
+
+
+def check_predicts_words(directory: Path) -> None:
+    """ValueError where the model of ``directory`` is of a kind whose output layer for words is not known here."""
+    config = AutoConfig.from_pretrained(str(directory))
+    with torch.device("meta"):  # its layers without their weights
+        transform_of(AutoModelForMaskedLM.from_config(config))  # type: ignore[no-untyped-call]
+
+
 class WordLayer:
-    """A BERT's, ELECTRA's, MPNet's or DistilBERT's."""
+    """A BERT's or its kin's."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model: Any = model
-
-    def _states(self, hidden_nD: Tensor) -> Tensor:
-        """What the matrix of words is multiplied with."""
-        model = self.model
-        states: Tensor
-        if hasattr(model, "cls"):  # BERT
-            states = model.cls.predictions.transform(hidden_nD)
-        elif hasattr(model, "lm_head"):  # MPNet
-            states = model.lm_head.layer_norm(F.gelu(model.lm_head.dense(hidden_nD)))
-        elif hasattr(model, "generator_predictions"):  # ELECTRA
-            states = model.generator_predictions(hidden_nD)
-        else:  # DistilBERT
-            states = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden_nD)))
-        return states
+        self._states = transform_of(model)
 
     def logits(self, hidden_nD: Tensor) -> Tensor:
         """[n, V], of any leading dimensions."""

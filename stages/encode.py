@@ -16,6 +16,7 @@ from models.positions import positions_of
 from models.task_file import TASK, save_task
 from models.tasks import Task
 from models.tasks.task import GROUP
+from models.word_layer import check_predicts_words
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.progress import say
 from pipeline.store import read_part, write_atomically
@@ -54,7 +55,7 @@ class Encode(Stage):
         return self.task.example_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        check_positions(self.task, inputs[MODEL].path)
+        check_fit(self.task, inputs[MODEL].path)
         tables = {name: inputs[name] for name in self.needs() if name in inputs and name != MODEL}
         sources = [(name, part) for name, table in tables.items() for part in table.parts]
         kinds = self.task.inputs()
@@ -82,8 +83,16 @@ class Encode(Stage):
                     say(f"example {index}  {name}: {value}")
 
 
-def check_positions(task: Task, model: Path) -> None:
-    """UserError where the task makes sequences that are longer than the encoder in ``model`` can read."""
+def check_fit(task: Task, model: Path) -> None:
+    """UserError where the encoder in ``model`` cannot predict words and the task needs that, or cannot read sequences as
+    long as the task makes them."""
+    if task.masked_lm:
+        try:
+            check_predicts_words(model)
+        except ValueError as error:
+            raise UserError(
+                f"{type(task).__name__} needs an encoder that predicts words, and {model}: {error}"
+            ) from error
     tokens, fields = task.most_tokens()
     room = positions_of(model)
     if room is not None and tokens > room:

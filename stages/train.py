@@ -14,7 +14,7 @@ from models.schedules import Schedule
 from models.task_file import load_task
 from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage, UserError
-from stages.encode import check_positions
+from stages.encode import check_fit
 from stages.examples import POSITIONS
 from stages.training_loop import BEST, CHECKPOINT, METRICS, TrainingRun, train_loop
 
@@ -137,7 +137,7 @@ class Train(Stage):
                 task = self.task.adopt(made_for)
             except ValueError as error:
                 raise UserError(f"{examples.path}: {error}") from error
-            check_positions(task, inputs["model"].path)
+            check_fit(task, inputs["model"].path)
             run = TrainingRun(replace(self, task=task), inputs["model"].path, tuple(examples.parts), out)
             executor.fit(train_loop, run, Resources(gpus=1))
         for scratch in (CHECKPOINT, BEST.format("*"), f"*.{POSITIONS}"):

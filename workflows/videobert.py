@@ -66,8 +66,9 @@ def graph(
         epochs: Passes over the training segments.
         template: Sentence whose {verb} and {object} are to be named.
         task: Regimes, masking and lengths.
-        two_stages: Nine tenths of the epochs on sequences of a quarter of the lengths, by the node train-short, and the
-            last on whole ones, by train-long, as text.lamb_two_stage does; --set train-short.optimizer=lamb is LAMB.
+        two_stages: Nine tenths of the epochs on sequences of a quarter of the lengths in batches of twice the size, by
+            the node train-short, and the last on whole ones, by train-long, as text.lamb_two_stage does; --set
+            train-short.optimizer=lamb is LAMB.
     """
     g = Graph()
     if videos:
@@ -80,7 +81,9 @@ def graph(
     train, short = Train(task=task, epochs=epochs), None
     if two_stages:
         brief = replace(task, max_text=max(1, task.max_text // 4), max_visual=max(1, task.max_visual // 4))
-        short, train = replace(train, task=brief, epochs=0.9 * epochs), replace(train, epochs=0.1 * epochs)
+        larger = 2 * train.global_batch_size
+        short = replace(train, task=brief, epochs=0.9 * epochs, global_batch_size=larger)
+        train = replace(train, epochs=0.1 * epochs)
     inputs = {"labels": labels, "texts": texts, "split_file": split_file}
     return learn(g, train, encoder, short=short, weights=weights, speech=speech, template=template, **inputs)
 

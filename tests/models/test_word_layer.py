@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoTokenizer, MPNetConfig, MPNetForMaskedLM, PreTrainedModel
+from transformers import (
+    AlbertForMaskedLM,
+    AutoTokenizer,
+    CLIPTextConfig,
+    MobileBertConfig,
+    ModernBertForMaskedLM,
+    MPNetForMaskedLM,
+    PreTrainedModel,
+    RobertaConfig,
+)
 
 from models import word_layer
 from models.extended_encoder import load_masked_lm
 from models.vocabulary import Vocabulary
-from models.word_layer import WordLayer
+from models.word_layer import WordLayer, check_predicts_words
 from tests.models.small_encoders import PIECES, WIDTH, save_encoder
 
 TARGETS = torch.tensor([7, 3, 7, 50, 0])
 
 
+KINDS = ("bert", "electra", "distilbert", "mpnet", "albert", "modernbert")
+
+
 def model_of(kind: str, folder: Path) -> PreTrainedModel:
-    if kind == "mpnet":
+    others = {"mpnet": MPNetForMaskedLM, "albert": AlbertForMaskedLM, "modernbert": ModernBertForMaskedLM}
+    if kind in others:
         torch.manual_seed(7)
         sizes = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-        return MPNetForMaskedLM(MPNetConfig(vocab_size=len(PIECES), **sizes)).eval()
+        if kind == "albert":
+            sizes["embedding_size"] = WIDTH // 2
+        config = others[kind].config_class(vocab_size=len(PIECES), pad_token_id=0, **sizes)
+        return others[kind](config).eval()
     save_encoder(folder, kind)
     return load_masked_lm(str(folder))[0].eval()
 
@@ -32,7 +50,7 @@ def states() -> Tensor:
     return torch.randn(len(TARGETS), WIDTH, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("kind", ["bert", "electra", "distilbert", "mpnet"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_the_models(kind: str, tmp_path: Path) -> None:
     model = model_of(kind, tmp_path)
     ids = torch.tensor([[2, 30, 31, 3]])
@@ -41,7 +59,16 @@ def test_logits_are_the_models(kind: str, tmp_path: Path) -> None:
         assert torch.allclose(WordLayer(model).logits(hidden[0, 1:3]), model(input_ids=ids).logits[0, 1:3], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bert", "electra", "distilbert", "mpnet"])
+@pytest.mark.parametrize(
+    ("config", "refused"), [(RobertaConfig, None), (MobileBertConfig, "mobilebert"), (CLIPTextConfig, "CLIPTextConfig")]
+)
+def test_another_kind_is_told_before_training(config: Any, refused: str | None, tmp_path: Path) -> None:
+    config().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=refused) if refused else nullcontext():
+        check_predicts_words(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("chunk", [1, 200, 1 << 24])
 def test_probabilities_and_gradients_are_those_of_the_softmax(
     kind: str, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from transformers import MobileBertConfig
 
 from models.tasks import ClassifyText, JudgeRelevance, MaskedLM, MultiTask, SpanQA, TagWords, Task, VideoText
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from pipeline.store import read_part, write_json, write_part
-from stages.encode import Encode, Encoder, check_positions
+from stages.encode import Encode, Encoder, check_fit
 from stages.examples import MappedExamples, open_examples
 from tests.models.small_encoders import save_roberta
 from tests.stages.tiny_world import extended_bert, segments
@@ -135,9 +136,15 @@ def test_sequences_longer_than_the_encoder_reads_are_refused_before_any_is_made(
     encoder = Artifact(tmp_path / "encoder", "encoder")
     with pytest.raises(UserError, match=rf"up to {tokens} tokens, but .*encoder has 30 positions: lower {lower}$"):
         Encode(task=task).run({"model": encoder}, tmp_path / "out", LocalExecutor())
-    check_positions(SpanQA(max_tokens=30), encoder.path)
+    check_fit(SpanQA(max_tokens=30), encoder.path)
     with pytest.raises(UserError, match=r"lower task\.max_tokens"):
-        check_positions(SpanQA(), encoder.path)
+        check_fit(SpanQA(), encoder.path)
+
+
+def test_an_encoder_that_cannot_predict_words_is_told_at_once(tmp_path: Path) -> None:
+    MobileBertConfig().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"MaskedLM needs an encoder that predicts words, and .*: words are not pred"):
+        check_fit(MaskedLM(), tmp_path)
 
 
 def test_the_first_examples_are_shown_with_tokens_and_ids(

@@ -23,7 +23,7 @@ from stages.evaluate import Evaluate
 from stages.load_encoder import LoadEncoder
 from stages.text.read_corpus import ReadCorpus
 from stages.train import Train
-from workflows.text.finetune import report
+from workflows.text.finetune import report, suffixes
 
 __all__ = ["graph", "in_two_stages", "report"]
 
@@ -60,6 +60,7 @@ def graph(
     corpus: ReadCorpus = ReadCorpus(texts=""),
     task: MaskedLM = MaskedLM(),
     train: Train = Train(task=MaskedLM(), optimizer="lamb"),
+    seeds: int = 1,
 ) -> Graph:
     """From plain text to an encoder pretrained on short and then on long sequences.
 
@@ -72,6 +73,7 @@ def graph(
         task: The objective; its length is the preset's.
         train: What both stages share, LAMB's form among it (--train.lamb.debias true); steps, batch, rate, warm-up and
             schedule are the preset's.
+        seeds: Training runs of both stages, of which the table shows mean and spread.
     """
     g = Graph()
     g.add("encoder", LoadEncoder(encoder=encoder, weights=weights))
@@ -83,10 +85,11 @@ def graph(
         own = {"steps": sizes.steps, "global_batch_size": sizes.batch, "warmup": sizes.warmup}
         own["schedule"] = sizes.schedule
         stages.append(replace(train, task=masked, learning_rate=sizes.rate, **own))
-    in_two_stages(g, *stages)
-    for name in STAGES:  # both on long sequences
-        model = f"train-{name}"
-        g.add(f"evaluate-{name}", Evaluate(task=stages[1].task, split="dev"), model=model, examples="examples-long")
+    for seed, suffix in enumerate(suffixes(seeds)):
+        in_two_stages(g, *(replace(stage, seed=stage.seed + seed) for stage in stages), suffix=suffix)
+        for name in STAGES:  # both on long sequences
+            inputs = {"model": f"train-{name}{suffix}", "examples": "examples-long"}
+            g.add(f"evaluate-{name}{suffix}", Evaluate(task=stages[1].task, split="dev"), **inputs)
     return g
 
 
@@ -96,11 +99,13 @@ def in_two_stages(
     long: Train,
     start: str = "encoder",
     examples: tuple[str, str] = ("examples-short", "examples-long"),
+    suffix: str = "",
 ) -> str:
     """Add the nodes train-short, from ``start``, and train-long, which goes on from it, head and all; returns the last.
+    Their names end with ``suffix``.
 
     Each has a schedule and an optimiser of its own, so the second warms up again. Positions beyond the first stage's
     lengths are first touched in the second: until then their embeddings do not even decay.
     """
-    g.add("train-short", short, model=start, examples=examples[0])
-    return g.add("train-long", long, model="train-short", examples=examples[1])
+    first = g.add(f"train-short{suffix}", short, model=start, examples=examples[0])
+    return g.add(f"train-long{suffix}", long, model=first, examples=examples[1])

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from models.tasks import JudgeRelevance
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
-from stages.encode import check_positions
+from stages.encode import check_fit
 from stages.inference import Inference
 from stages.text.retrieval.schemas import FOLDS, SCORES, folds_of, texts_of
 from stages.text.retrieval.texts import Texts
@@ -55,7 +55,7 @@ class ScorePairs(Stage):
         return self.reads if self.fold is None else {**self.reads, "folds": tuple(FOLDS.names)}
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        check_positions(self.task, inputs["model"].path)
+        check_fit(self.task, inputs["model"].path)
         queries = texts_of(inputs["queries"])
         folds = folds_of(inputs["folds"]) if "folds" in inputs else {}
         make = partial(PairScorer, self, inputs["model"].path, queries, folds, tuple(inputs["passages"].parts))

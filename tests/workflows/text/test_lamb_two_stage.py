@@ -90,6 +90,13 @@ def test_both_are_measured_on_the_same_examples(artifacts: dict[str, Artifact]) 
     assert figures[1]["word_perplexity"] < figures[0]["word_perplexity"]
 
 
+def test_every_seed_has_both_stages() -> None:
+    graph = lamb_two_stage.graph("corpus.txt", seeds=2)
+    assert [graph[f"train-{name}-1"].stage.seed for name in ("short", "long")] == [1, 1]  # type: ignore[attr-defined]
+    assert graph["train-long-1"].inputs == {"model": "train-short-1", "examples": "examples-long"}
+    assert graph["evaluate-long-1"].inputs["model"] == "train-long-1"
+
+
 @pytest.mark.parametrize("preset", ["survey", "paper"])
 def test_presets_are_the_published_ones(preset: str) -> None:
     """The survey's and the paper's sequences; all else of NVIDIA's DeepLearningExamples, BERT phase 1 and 2."""
@@ -158,10 +165,8 @@ def test_videobert_s_workflow_in_two_stages() -> None:
     short, long = g["train-short"], g["train-long"]
     assert "train" not in g
     assert (short.inputs, long.inputs["model"]) == ({"model": "encoder", "examples": "examples"}, "train-short")
-    assert [(s.stage.task.max_text, s.stage.task.max_visual, s.stage.epochs) for s in (short, long)] == [
-        (16, 12, 9),
-        (64, 48, 1),
-    ]
+    sizes = [(s.task.max_text, s.task.max_visual, s.epochs, s.global_batch_size) for s in (short.stage, long.stage)]
+    assert sizes == [(16, 12, 9, 256), (64, 48, 1, 128)]
     assert g["evaluate"].inputs["model"] == g["zero_shot"].inputs["model"] == "train-long"
     assign(g, "train-short.optimizer=lamb")
     assert g["train-short"].stage.optimizer == "lamb"
