@@ -36,7 +36,7 @@ def transform_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
     found = [transform for layer, transform in transforms.items() if hasattr(m, layer)]
     kind = model.config.model_type
     if not found or kind == "mobilebert":  # whose output layer has a second matrix beside the embedding
-        raise ValueError(f"words are not predicted with a {kind}: give a BERT, RoBERTa, ELECTRA, ALBERT or the like")
+        raise ValueError(f"the output layer of a {kind} is not known here, give a BERT, RoBERTa, ELECTRA or ALBERT")
     return found[0]
 
 

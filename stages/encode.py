@@ -84,14 +84,14 @@ class Encode(Stage):
 
 
 def check_fit(task: Task, model: Path) -> None:
-    """UserError where the encoder in ``model`` cannot predict words and the task needs that, or cannot read sequences as
-    long as the task makes them."""
+    """UserError where the task needs words predicted, and the encoder in ``model`` cannot, or where it makes sequences
+    that are longer than that can read."""
     if task.masked_lm:
         try:
             check_predicts_words(model)
         except ValueError as error:
             raise UserError(
-                f"{type(task).__name__} needs an encoder that predicts words, and {model}: {error}"
+                f"{type(task).__name__} predicts words, and the encoder in {model} cannot: {error}"
             ) from error
     tokens, fields = task.most_tokens()
     room = positions_of(model)

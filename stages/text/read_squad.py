@@ -159,11 +159,12 @@ def checked(question: Mapping[str, Any], split: str) -> dict[str, Any]:
         if split != "test":
             raise ValueError(f"{question['id']} has no answer, and is not marked is_impossible")
         answers = None
-    row = {"title": title, "answers": answers and [_answer(a, question) for a in answers]}
+    row = {"title": title, "answers": answers and [_answer(a, question, split) for a in answers]}
     return {**{name: question[name] for name in ("id", "question", "context")}, **row, "split": split}
 
 
-def _answer(answer: Any, question: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(answer: Any, question: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """Text and place. Those to test on are compared as texts, as SQuAD's scorer does, wherever they are said to be."""
     try:
         text, start = str(answer["text"]), int(answer["answer_start"])
     except (TypeError, KeyError, ValueError):
@@ -171,7 +172,7 @@ def _answer(answer: Any, question: Mapping[str, Any]) -> dict[str, Any]:
     if not text.strip():
         raise ValueError(f"an answer to {question['id']} is empty")
     there = question["context"][start : start + len(text)] if start >= 0 else ""
-    if there != text:
+    if there != text and split != "test":
         raise ValueError(
             f"{question['id']}: its answer '{text}' is not at character {start} of its context, where '{there}' stands"
         )

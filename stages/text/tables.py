@@ -158,7 +158,7 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
                 yield _json_row(f"{path.name}:{number}", text)
     else:
         columns = columns_of(path, form)
-        for number, cells in _cells(lines, path, form, block.line):
+        for number, cells in _cells(lines, path, form, block.line, len(columns)):
             if isinstance(cells, csv.Error):
                 yield Rejected(f"{path.name}:{number}", str(cells))
             elif any(cell.strip() for cell in cells):
@@ -217,24 +217,42 @@ def _row(at: str, columns: Sequence[str], cells: Sequence[str]) -> Line | Reject
     return Line(at, dict(zip(columns, cells, strict=True)))
 
 
-def _cells(lines: Iterable[bytes], path: Path, form: Form, first: int) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Line and cells of every row, or what is wrong with it. What is not UTF-8 comes as lone surrogates."""
-    texts = (line.decode("utf-8", "surrogateescape") for line in lines)
+def _cells(
+    lines: Iterable[bytes], path: Path, form: Form, first: int, width: int | None = None
+) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Line and cells of every row, or what is wrong with it. What is not UTF-8 comes as lone surrogates.
+
+    A row of several lines that has not ``width`` cells, or an odd number of quotation marks, began with a stray one:
+    its first line is refused, and the others are read on their own.
+    """
+    texts = [line.decode("utf-8", "surrogateescape") for line in lines]
     separator = form.separator or ("\t" if path.suffix == ".tsv" else ",")
     if not form.quotes:
         for number, text in enumerate(texts, first):
             yield number, text.split() if separator == " " else text.rstrip("\r\n").split(separator)
         return
     csv.field_size_limit(1 << 30)  # a cell may be a whole document
+    start = 0
     reader = csv.reader(texts, delimiter=separator)
     while True:
-        number = first + reader.line_num
+        at = start + reader.line_num
         try:
-            yield number, next(reader)
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield number, error
+            yield first + at, error
+            continue
+        end = start + reader.line_num
+        stray = end > at + 1 and (width not in (None, len(cells)) or "".join(texts[at:end]).count('"') % 2)
+        if stray:
+            yield (
+                first + at,
+                csv.Error("a quotation mark opens a cell in this line that is not closed where a cell ends"),
+            )
+            start, reader = at + 1, csv.reader(islice(texts, at + 1, None), delimiter=separator)
+        else:
+            yield first + at, cells
 
 
 def _header(line: bytes, path: Path, form: Form) -> tuple[str, ...]:

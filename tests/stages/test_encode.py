@@ -143,7 +143,7 @@ def test_sequences_longer_than_the_encoder_reads_are_refused_before_any_is_made(
 
 def test_an_encoder_that_cannot_predict_words_is_told_at_once(tmp_path: Path) -> None:
     MobileBertConfig().save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"MaskedLM needs an encoder that predicts words, and .*: words are not pred"):
+    with pytest.raises(UserError, match=r"MaskedLM predicts words, and .* cannot: .* give a BERT"):
         check_fit(MaskedLM(), tmp_path)
 
 

@@ -35,6 +35,21 @@ def test_a_quoted_cell_holds_separators_and_line_ends(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ('text,label\n"open,x\nb,x\n"c\nd",x\ne,x\n', {"a.csv:3": "b", "a.csv:4": "c\nd", "a.csv:6": "e"}),
+        ('text\n"open\nb\n', {"a.csv:3": "b"}),
+    ],
+)
+def test_a_quotation_mark_that_is_not_closed_costs_one_row(text: str, others: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    stray, *found = read(path, QUOTED)
+    assert stray == ("a.csv:2", "a quotation mark opens a cell in this line that is not closed where a cell ends")
+    assert {at: row["text"] for at, row in found} == others  # type: ignore[index]
+
+
 def test_lines_of_json_by_whatever_name(tmp_path: Path) -> None:
     form = Form(quotes=False, json=True)
     (tmp_path / "a.json").write_text('{"text": "a"}\n{"text": "b"}\n')
