@@ -52,6 +52,24 @@ def test_two_turns_worked_out_by_hand() -> None:
     torch.testing.assert_close(whole[0, 0].exp(), expected.mean())
 
 
+def test_the_summary_and_the_comparison_worked_out_by_hand() -> None:
+    """The hypothesis weighed by its first component, the premise uniformly; one logit from s[1], |s - x| and s * x."""
+    network = by_hand()
+    with torch.no_grad():
+        network.summary.weight[0, 0] = 1.0
+        network.attention.weight.zero_()
+        network.answer.weight[0] = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0, 1.0, -1.0, 2.0])
+    log3 = math.log(3.0)
+    states = torch.tensor([[[log3, 0.0], [0.0, 4.0], [1.0, 0.0], [3.0, 1.0]]])
+    is_hypothesis = torch.tensor([[True, True, False, False]])
+    turns = network.answer_turns(states, is_hypothesis, ~is_hypothesis)
+    # Weights (3/4, 1/4): s = (3/4 log 3, 1), below x = (2, 1/2) in one component and above it in the other.
+    first = 1 + (2 - 0.75 * log3) + 0.5 - 1.5 * log3 + 2 * 0.5
+    # The GRU without weights halves the state: (3/8 log 3, 1/2).
+    second = 0.5 + (2 - 0.375 * log3) + 0.0 - 0.75 * log3 + 2 * 0.25
+    torch.testing.assert_close(turns[:, 0, 0].exp(), torch.tensor([first, second]).sigmoid())
+
+
 def test_training_drops_turns_but_never_all() -> None:
     network = StochasticAnswer(4, 3, turns=5, drop_turns=0.1, dropout=0.1)
     torch.manual_seed(0)

@@ -157,3 +157,14 @@ def test_the_first_examples_are_shown_with_tokens_and_ids(
     assert "<v:" in shown
     assert "example 4" in shown
     assert "example 5" not in shown
+
+
+def test_a_texts_examples_are_shown_with_tokens_and_ids(
+    model: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"id": "1", "text": "stir the soup", "label": "a", "split": "train"}
+    write_part(tmp_path / "rows" / "part-00000.parquet", pa.Table.from_pylist([row]))
+    write_json(tmp_path / "rows" / "manifest.json", {"key": "rows"})
+    inputs = {"rows": Artifact(tmp_path / "rows", "rows"), "model": model}
+    make(Encode(task=ClassifyText(labels=("a",))), inputs, Artifact(tmp_path / "out", "out"), LocalExecutor())
+    assert "example 0  input_ids: [CLS] stir the soup [SEP]  [" in capsys.readouterr().err

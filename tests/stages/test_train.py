@@ -16,6 +16,7 @@ from torch.nn.utils import parameters_to_vector
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from models.encoder import TaskModel
+from models.lamb import LambForm
 from models.optimizers import OptimizerName
 from models.task_file import TASK, load_task, save_task
 from models.tasks import VideoText
@@ -210,6 +211,14 @@ def test_frozen_embeddings_stay(inputs: Inputs, tmp_path: Path) -> None:
 def test_other_optimizers_train_too(inputs: Inputs, tmp_path: Path, optimizer: OptimizerName) -> None:
     losses = curve(train(replace(TRAIN, optimizer=optimizer), inputs, tmp_path), "loss")
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 1
+
+
+def test_lambs_switches_and_grouping_by_length_reach_the_run(inputs: Inputs, tmp_path: Path) -> None:
+    plain = alone(replace(TRAIN, optimizer="lamb"), inputs, tmp_path / "plain")
+    form = LambForm(debias=True)
+    other = alone(replace(TRAIN, optimizer="lamb", lamb=form, group_by_length=True), inputs, tmp_path / "other")
+    assert [trainer.optimizer.form for trainer in (plain, other)] == [LambForm(), form]
+    assert [trainer.batches.order.lengths is not None for trainer in (plain, other)] == [False, True]
 
 
 def test_bf16_computes_nearly_what_float32_does(trained: Artifact, inputs: Inputs, tmp_path: Path) -> None:

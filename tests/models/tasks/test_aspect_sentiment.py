@@ -69,6 +69,15 @@ def test_an_example_a_label_has_the_auxiliary_sentence_first(tokenizer: BertToke
     assert examples[0]["token_type_ids"][-3:] == [1, 1, 1]
 
 
+def test_an_example_is_written_as_the_authors_code_does_if_asked_for(tokenizer: BertTokenizer) -> None:
+    def shown(faithful: bool) -> str:
+        task = JudgeAspects(form="QA-B", labels=SENTIHOOD, faithful=faithful)
+        return " ".join(tokenizer.convert_ids_to_tokens(task.encode(row(), tokenizer)[0]["input_ids"]))
+
+    assert " cafe i ##s " in shown(faithful=False)
+    assert shown(faithful=True) == shown(faithful=False).replace(" cafe i ##s ", " cafe - i ##s ")
+
+
 def test_the_longer_text_is_cut(tokenizer: BertTokenizer) -> None:
     (example,) = JudgeAspects(labels=SENTIHOOD, max_tokens=10).encode(row(text="the soup " * 20), tokenizer)
     assert " ".join(tokenizer.convert_ids_to_tokens(example["input_ids"])).endswith("[SEP] cafe - stir [SEP]")

@@ -121,6 +121,8 @@ def test_words_that_do_not_fit_have_no_slot(crf: bool, encoder: Path, tokenizer:
     batch = task.collate(examples, vocabulary)
     assert batch.counts["slots"] == (2.0 if crf else 3.0)
     model = TaskModel.start(encoder, task, seed=0).eval()
+    assert isinstance(model.head, IntentSlotHead)
+    assert (model.head.slots.crf is not None) == crf
     answers = task.predict(model.head, model(batch), batch, vocabulary)
     assert [len(a["tagged"]) for a in answers] == [4, 1]
     assert [t["tag"] for t in answers[0]["tagged"][2:]] == ["O", "O"]

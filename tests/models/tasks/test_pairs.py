@@ -26,6 +26,7 @@ def test_the_hypothesis_stands_first(tmp_path: Path) -> None:
 def test_answers_are_those_of_the_network_on_the_two_segments(tmp_path: Path) -> None:
     model, batch, vocabulary = model_and_batch(tmp_path, TASK, ROWS)
     assert isinstance(model.head, StochasticAnswer)
+    assert (model.head.turns, model.head.drop_turns) == (5, 0.1)
     with torch.no_grad():
         encoded = model(batch)
         answers = TASK.predict(model.head, encoded, batch, vocabulary)

@@ -57,6 +57,13 @@ def test_the_table_of_windows(tokenizer: PreTrainedTokenizerBase) -> None:
     assert len(set(offsets)) == len(offsets) == len(tokenizer(CONTEXT, add_special_tokens=False)["input_ids"])
 
 
+def test_the_passage_is_the_second_segment(tokenizer: PreTrainedTokenizerBase) -> None:
+    examples = [SpanQA().encode(row(None, context=c, split=None), tokenizer)[0] for c in ("stir", "stir the soup")]
+    batch = SpanQA().collate(examples, Vocabulary.of(tokenizer))
+    # [CLS] now the soup [SEP], then the passage with its [SEP], then padding.
+    assert batch.token_type_ids_BL.tolist() == [[0] * 5 + [1] * 2 + [0] * 2, [0] * 5 + [1] * 4]
+
+
 def test_only_windows_with_the_whole_answer_have_it_as_target(tokenizer: PreTrainedTokenizerBase) -> None:
     examples = SpanQA(max_tokens=12, stride=2).encode(row("1895"), tokenizer)
     texts = {span_text(e, e["start"], e["end"]) for e in examples if e["start"]}
@@ -169,6 +176,15 @@ def test_the_answer_is_the_best_span_of_all_windows_with_its_place_in_the_contex
     assert [s["probability"] for s in answer["n_best"]] == sorted(s["probability"] for s in answer["n_best"])[::-1]
     assert all(CONTEXT[s["start"] : s["end"]] == s["text"] for s in answer["n_best"])
     assert answer["answers"] == ["1895"]
+
+
+@pytest.mark.parametrize(("longest", "answer"), [(4, "Stir the soup now"), (3, "Stir the soup")])
+def test_no_answer_is_longer_than_the_longest(longest: int, answer: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    task = SpanQA(max_answer=longest)
+    examples = task.encode(row(), tokenizer)
+    first = examples[0]["first"]
+    peaks = {"start": {first: 9.0}, "end": {first + 3: 9.0, first + 2: 8.0}}
+    assert answers_of(task, examples, [peaks], tokenizer)["answer"] == answer
 
 
 def test_a_span_counts_only_where_its_start_has_most_context(tokenizer: PreTrainedTokenizerBase) -> None:

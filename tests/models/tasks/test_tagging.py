@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from transformers import BertTokenizer
+from transformers import BertConfig, BertTokenizer
 
-from models.tag_head import UNKNOWN
+from models.tag_head import UNKNOWN, TagHead
 from models.tasks import TagWords
 from tests.models.small_encoders import save_tokenizer
 
@@ -32,6 +32,13 @@ def test_a_words_tag_stands_at_its_first_piece(tokenizer: BertTokenizer) -> None
     assert example["first"].tolist() == [1, 3, 4]
     assert example["targets"] == [0, 1, 2]
     assert (example["window"], example["length"], example["gold"]) == (0, 6, ["B-X", "I-X", "O"])
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_the_field_is_there_if_asked_for(crf: bool) -> None:
+    head = TagWords(tags=TAGS, crf=crf).head(BertConfig(hidden_size=8))
+    assert isinstance(head, TagHead)
+    assert (head.crf is not None) == crf
 
 
 def test_tags_are_learned_of_the_rows() -> None:

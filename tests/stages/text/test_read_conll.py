@@ -49,6 +49,13 @@ def test_conll_2003_as_it_was_published(tmp_path: Path) -> None:
     ]
 
 
+def test_bioes_becomes_bio(tmp_path: Path) -> None:
+    text = "a S-PER\nb B-X\nc E-X\n"
+    rows, errors = read(ReadConll(train=write(tmp_path / "a", text), scheme="BIOES"), tmp_path)
+    assert [r["tags"] for r in rows] == [["B-PER", "B-X", "I-X"]]
+    assert errors == []
+
+
 def test_other_columns_and_tags_that_mark_no_spans(tmp_path: Path) -> None:
     text = "# a comment\n1\tNew York\tPROPN\n2\t#\tSYM\n\n\n3\tis\tAUX"
     stage = ReadConll(train=write(tmp_path / "a", text), word_column=1, scheme="none", comments="#")

@@ -8,6 +8,7 @@ import pytest
 from models.tasks import ClassifyText, ScoreText
 from pipeline import Artifact, LocalExecutor, Store, run
 from stages.predict import predict_file
+from stages.text.read_glue import Name
 from stages.text.read_table import ReadTable
 from stages.train import Train
 from tests.models.small_encoders import save_encoder
@@ -78,10 +79,38 @@ def test_regression_of_glue_from_its_own_files(tmp_path: Path) -> None:
     assert artifacts["predictions"].read()["id"].to_pylist() == ["test.tsv:2"]
 
 
-def test_the_tasks_of_glue_have_their_labels_and_figures() -> None:
-    assert glue.glue_task("cola") == ClassifyText(labels=("0", "1"), figure="matthews")
-    assert glue.glue_task("mnli").labels == ("contradiction", "entailment", "neutral")
-    assert glue.glue_task("qqp").figure == "f1"
+def test_every_run_has_a_seed_of_its_own() -> None:
+    table = ReadTable(train="train.tsv", text="sentence")
+    graph = classify.graph(table, "encoder", train=train(ClassifyText(), 1), seeds=2)
+    assert [graph[f"train-{i}"].stage.seed for i in range(2)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "figures"),
+    [
+        ("cola", ("0", "1"), {"matthews"}),
+        ("sst2", ("0", "1"), {"accuracy"}),
+        ("mrpc", ("0", "1"), {"accuracy", "f1"}),
+        ("stsb", (), {"pearson", "spearman"}),
+        ("qqp", ("0", "1"), {"accuracy", "f1"}),
+        ("mnli", ("contradiction", "entailment", "neutral"), {"accuracy"}),
+        ("qnli", ("entailment", "not_entailment"), {"accuracy"}),
+        ("rte", ("entailment", "not_entailment"), {"accuracy"}),
+        ("wnli", ("0", "1"), {"accuracy"}),
+    ],
+)
+def test_the_tasks_of_glue_have_their_labels_and_figures(
+    name: Name, labels: tuple[str, ...], figures: set[str]
+) -> None:
+    """Accuracy and macro F1 stand beside every classification's figures."""
+    task = glue.glue_task(name)
+    assert getattr(task, "labels", ()) == labels
+    gold, predicted = (labels[-1], labels[0]) if labels else ("2.5", 2.0)
+    measured = task.metrics([{"gold": gold, "predicted": predicted}])
+    assert measured.keys() == figures | ({"accuracy", "macro_f1"} if labels else set())
+
+
+def test_mnli_is_also_measured_on_other_genres() -> None:
     graph = glue.graph("anywhere", "mnli", seeds=2)
     assert {"evaluate-dev_mismatched-1", "evaluate-test_mismatched-1"} <= set(graph)
     assert [graph[f"predictions{x}-1"].stage.split for x in ("", "_mismatched")] == ["test", "test_mismatched"]
