@@ -27,9 +27,15 @@ def depth(name: str, n_layers: int) -> int:
 
 
 def freeze(named_parameters: Named, layers: int, n_layers: int) -> None:
-    """Let the embeddings and the lowest ``layers`` layers of the encoder stay as they are; none where it is 0."""
-    for name, parameter in named_parameters:
-        if layers and not name.startswith(HEAD) and depth(name, n_layers) <= layers:
+    """Let the embeddings and the lowest ``layers`` layers of the encoder stay as they are; none where it is 0.
+
+    ValueError where the layers cannot be told apart, as of an encoder whose layers share their weights.
+    """
+    encoder = [(name, parameter) for name, parameter in named_parameters if not name.startswith(HEAD)]
+    if layers and not any(_LAYER.search(name) for name, _ in encoder):
+        raise ValueError("the encoder's layers share their weights: some of them cannot be frozen")
+    for name, parameter in encoder:
+        if layers and depth(name, n_layers) <= layers:
             parameter.requires_grad_(False)
 
 

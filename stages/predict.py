@@ -36,6 +36,7 @@ class Predict(Stage):
     Out  the task's prediction_schema, a row an example of the split, or a row where the task joins a row's windows
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("split",)}
 
     task: Task

@@ -120,7 +120,10 @@ class Trainer:
             raise UserError(f"freeze_layers is {settings.freeze_layers}, but the encoder has {n_layers} layers")
         if settings.freeze_embeddings:
             model.pretrained.get_input_embeddings().requires_grad_(False)
-        freeze(model.named_parameters(), settings.freeze_layers, n_layers)
+        try:
+            freeze(model.named_parameters(), settings.freeze_layers, n_layers)
+        except ValueError as error:
+            raise UserError(f"freeze_layers is {settings.freeze_layers}, but {error}") from error
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
         self.encoder_parameters = [p for name, p in named if not name.startswith(HEAD)]

@@ -59,7 +59,7 @@ class LabelUtterances(Task):
     prediction_schema: ClassVar[pa.Schema] = pa.schema(
         [
             ("id", pa.string()),
-            ("intent", pa.string()),
+            ("predicted_intent", pa.string()),
             ("probability", pa.float32()),
             ("slots", pa.list_(pa.struct([("slot", pa.string()), ("text", pa.string())]))),
             ("tagged", pa.list_(pa.struct([("word", pa.string()), ("tag", pa.string())]))),
@@ -146,7 +146,7 @@ class LabelUtterances(Task):
             words, tags = example["words"], repair(raw)
             slots = [{"slot": s.label, "text": " ".join(words[s.start : s.end])} for s in spans_of(tags)]
             tagged = [{"word": word, "tag": tag} for word, tag in zip(words, tags, strict=True)]
-            answer = {"id": example["id"], "intent": intent, "probability": round(probability, 4)}
+            answer = {"id": example["id"], "predicted_intent": intent, "probability": round(probability, 4)}
             answers.append({**answer, "slots": slots, "tagged": tagged})
         return answers
 

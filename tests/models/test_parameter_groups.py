@@ -48,6 +48,15 @@ def test_frozen_layers_are_the_lowest_with_the_embeddings(tmp_path: Path) -> Non
     assert {"pretrained.bert.encoder.layer.1.output.dense.weight", "head.weight"} <= learning
 
 
+def test_layers_that_share_their_weights_cannot_be_frozen() -> None:
+    shared = [
+        ("pretrained.albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight", nn.Parameter(torch.ones(1)))
+    ]
+    freeze(shared, 0, 2)
+    with pytest.raises(ValueError, match="share their weights"):
+        freeze([*shared, ("head.layers.0.weight", nn.Parameter(torch.ones(1)))], 1, 2)
+
+
 def test_a_layer_of_the_head_is_none_of_the_encoder() -> None:
     group = parameter_groups([("head.layers.0.weight", nn.Parameter(torch.ones(1, 1)))], weight_decay=0.1, n_layers=2)
     assert group[0]["scale"] == 1.0

@@ -103,7 +103,7 @@ class LabelSentences(Task):
         ]
     )
     prediction_schema: ClassVar[pa.Schema] = pa.schema(
-        [("id", pa.string()), ("label", pa.string()), ("probability", pa.float32())]
+        [("id", pa.string()), ("predicted", pa.string()), ("probability", pa.float32())]
     )
     learned: ClassVar[tuple[str, ...]] = ("labels",)
 
@@ -146,12 +146,12 @@ class LabelSentences(Task):
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         best = head(encoded).softmax(-1).max(-1)
         answers = zip(batch.examples, best.indices.tolist(), best.values.tolist(), strict=True)
-        return [{"id": e["id"], "label": self.labels[i], "probability": p} for e, i, p in answers]
+        return [{"id": e["id"], "predicted": self.labels[i], "probability": p} for e, i, p in answers]
 
     # What the figures need: a row an example, or a sum a batch, as long as it is plain JSON.
     def evaluate(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         answers = self.predict(head, encoded, batch, vocabulary)
-        return [{"gold": e["gold"], "answer": a["label"]} for e, a in zip(batch.examples, answers, strict=True)]
+        return [{"gold": e["gold"], "answer": a["predicted"]} for e, a in zip(batch.examples, answers, strict=True)]
 
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
         right = Counter(row["gold"] == row["answer"] for row in rows if row["gold"] is not None)

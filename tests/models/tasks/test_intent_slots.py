@@ -126,5 +126,5 @@ def test_words_that_do_not_fit_have_no_slot(crf: bool, encoder: Path, tokenizer:
     answers = task.predict(model.head, model(batch), batch, vocabulary)
     assert [len(a["tagged"]) for a in answers] == [4, 1]
     assert [t["tag"] for t in answers[0]["tagged"][2:]] == ["O", "O"]
-    assert answers[0]["intent"] in task.intents
+    assert answers[0]["predicted_intent"] in task.intents
     assert 0.5 <= answers[0]["probability"] <= 1

@@ -56,6 +56,14 @@ def test_a_test_file_may_be_without_answers(tmp_path: Path) -> None:
     assert out.read()["answers"].to_pylist() == [None]
 
 
+def test_answers_to_test_on_count_wherever_they_are_said_to_be(tmp_path: Path) -> None:
+    """SQuAD's scorer looks at their texts alone, and at every question."""
+    articles = [article("a", question("shifted", start=4))]
+    out = read(tmp_path, test=write(tmp_path / "test.json", articles), train=write(tmp_path / "train.json", articles))
+    assert [(row["id"], row["split"]) for row in out.read().to_pylist()] == [("shifted", "test")]
+    assert out.errors().num_rows == 1
+
+
 def test_one_file_is_split_by_article(tmp_path: Path) -> None:
     articles = [article(f"a{i}", question(f"{i}.1"), question(f"{i}.2")) for i in range(40)]
     out = read(tmp_path, train=write(tmp_path / "all.json", articles), dev_articles=3, test_articles=8)

@@ -44,7 +44,7 @@ def test_a_label_unseen_in_training_counts_as_wrong(artifacts: dict[str, Artifac
     for seed in (0, 1):
         assert artifacts[f"evaluate-test-{seed}"].manifest["metrics"] == {"accuracy": pytest.approx(2 / 3)}
         labels = artifacts[f"predictions-{seed}"].read().to_pylist()
-        assert [(row["id"], row["label"]) for row in labels][:2] == [("test.tsv:2", "S"), ("test.tsv:3", "C")]
+        assert [(row["id"], row["predicted"]) for row in labels][:2] == [("test.tsv:2", "S"), ("test.tsv:3", "C")]
 
 
 def test_a_split_without_rows_has_no_figures(artifacts: dict[str, Artifact]) -> None:
@@ -78,7 +78,7 @@ def test_new_rows_get_a_label_and_bad_ones_a_reason(artifacts: dict[str, Artifac
     (tmp_path / "rows.jsonl").write_text('{"text": "cut the leek"}\n{"text": " "}\n{"words": "stir"}\n')
     predict_file(artifacts["train-1"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
     good, empty, without = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-    assert (good["text"], good["label"]) == ("cut the leek", "C")
+    assert (good["text"], good["predicted"]) == ("cut the leek", "C")
     assert 0.5 < good["probability"] <= 1
     assert empty["error"] == "row 2: the text ' ' has no wordpiece"
     assert without["error"] == "row 3: it lacks the column 'text'"
@@ -95,7 +95,7 @@ def test_encoders_without_a_pooler_and_texts_with_special_tokens(tmp_path: Path,
     batch = task.collate([example], vocabulary)
     model = TaskModel.start(tmp_path, task, seed=0)
     (answer,) = task.predict(model.head, model(batch), batch, vocabulary)
-    assert answer["label"] in ("C", "S")
+    assert answer["predicted"] in ("C", "S")
 
 
 def test_missing_files_are_said_before_any_work(tmp_path: Path) -> None:

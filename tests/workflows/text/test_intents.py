@@ -57,8 +57,8 @@ def test_new_rows_are_answered(artifacts: dict[str, Artifact], tmp_path: Path) -
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     predict_file(artifacts["train"].path, tmp_path / "rows.jsonl", tmp_path / "out.jsonl")
     answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert (answers[0]["intent"], answers[0]["slots"]) == ("cut", [{"slot": "time", "text": "now"}])
+    assert (answers[0]["predicted_intent"], answers[0]["slots"]) == ("cut", [{"slot": "time", "text": "now"}])
     assert answers[0]["tagged"] == [{"word": "cut", "tag": "O"}, {"word": "now", "tag": "B-time"}]
-    assert answers[1]["intent"] == "stir"
+    assert answers[1]["predicted_intent"] == "stir"
     assert answers[2] == {"error": "row 3: the text is empty"}
-    assert answers[3] == {**answers[0], "intent": "cut"}
+    assert answers[3] == {**answers[0], "intent": 3}  # what a row says stays beside the answer
