@@ -45,9 +45,11 @@ def measure(
     """Measure -> query -> value, over every query of ``grades``: one that is not ranked counts 0, as it should.
 
     grades   query -> document -> grade; relevant from 1 on
-    ranked   query -> documents, the best first, ties broken
+    ranked   query -> documents, the best first, ties broken; of one that is there twice the first place counts
     """
     import ir_measures
+
+    ranked = {query_id: list(dict.fromkeys(docs)) for query_id, docs in ranked.items()}
 
     check_measures(names)
     others = {ir_measures.parse_measure(name): name for name in names if not name.startswith(MRR)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ class FlipStyle(Stage):
     than stood there. After Wu et al. 2018, arXiv 1812.06705; how words are chosen and filled is ours.
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "rows": ("id", "text", "label", "split"),
         "model": (),
@@ -118,7 +120,8 @@ class Flipper:
                 rejected.append(Rejected(row["id"], f"the text {row['text'][:20]!r} has no word to replace"))
             elif row["label"] != self.stage.target:
                 target = self.stage.target or next(label for label in labels if label != row["label"])
-                todo.append({**row, "sentence": sentence, "target": target})
+                words = Sentence.read(row["text"], self.rewriter.tokenizer, sys.maxsize).replaceable()
+                todo.append({**row, "sentence": sentence, "words": len(words), "target": target})
         sentences = [row["sentence"] for row in todo]
         hidden = self._hidden(sentences, [row["label"] for row in todo])
         new = self._fill(sentences, hidden, [row["target"] for row in todo])
@@ -128,7 +131,7 @@ class Flipper:
         columns["changes"] = [
             [f"{s.word(n)} > {w}" for n, w in sorted(words.items())] for s, words in zip(sentences, new, strict=True)
         ]
-        columns["kept"] = [1 - len(words) / len(s.replaceable()) for s, words in zip(sentences, new, strict=True)]
+        columns["kept"] = [1 - len(words) / row["words"] for row, words in zip(todo, new, strict=True)]
         for prefix, classifier in (("", self.classifier), ("judge_", self.judge)):
             for name, source in (("before", "original"), ("after", "text")):
                 columns[prefix + name] = classifier.labels(columns[source]) if classifier else [None] * len(todo)

@@ -23,16 +23,16 @@ class ReadNaturalQuestions(Stage):
     """Read Natural Questions' files, in the original or the simplified format, compressed or not.
 
     Out  id str, question str, title str, candidates list (the page's top-level candidates that have words: index,
-         start, end, kind, words, tokens), annotations list | null (candidate, start, end, short, yes_no), split str.
-         Spans are of the page's tokens, the end exclusive. models/nq_pages.py says more.
+         start, end, kind, words, tokens), annotations list | null (candidate, start, end, short, yes_no), split str,
+         source str (file:line). Spans are of the page's tokens, the end exclusive. models/nq_pages.py says more.
 
     Files are read as streams. A line that is no page, or a page without candidates, becomes an error row. Where it has
     an id and is for dev or test, it is a row without candidates too: the official scorer wants an answer to every page.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
-    writes: ClassVar[pa.Schema] = PAGE
+    writes: ClassVar[pa.Schema] = pa.schema([*PAGE, ("source", pa.string())])
 
     train: str | None = None
     """Pages to learn from: a file, a folder (its .jsonl and .jsonl.gz files) or a glob."""
@@ -85,9 +85,9 @@ class PageReader:
                     entry = None
                     try:
                         entry = json.loads(line.text)
-                        rows.append(page(entry, stretch["split"]))
+                        rows.append({**page(entry, stretch["split"]), "source": place})
                     except ValueError as error:
                         rejected.append(Rejected(place, str(error)))
                         if stretch["split"] != "train" and (unread := unread_page(entry, stretch["split"])):
-                            rows.append(unread)
-        return pa.Table.from_pylist(rows, PAGE), rejected
+                            rows.append({**unread, "source": place})
+        return pa.Table.from_pylist(rows, ReadNaturalQuestions.writes), rejected

@@ -3,7 +3,7 @@
 Paper    Nogueira and Cho 2019, Passage Re-ranking with BERT, arXiv 1901.04085
 Command  videobert run text.rerank --triples triples.train.small.tsv --lines 6400000
          --collection.documents top1000.dev --collection.queries top1000.dev --collection.run_file top1000.dev
-         --collection.qrels qrels.dev.small.tsv --collection.folds 1 --collection.complete false
+         --collection.qrels qrels.dev.small.tsv --collection.folds 1
          and without triples, trained on the folds of a test collection:
          videobert run text.rerank --collection.documents cran.all.1400 --collection.queries cran.qry
          --collection.qrels cranqrel --collection.numbering position --collection.scale cleverdon --preset collection

@@ -11,7 +11,7 @@ from pipeline import Artifact, Graph, UserError
 from pipeline.progress import CONSOLE
 from stages.encode import Encode
 from stages.load_encoder import LoadEncoder
-from stages.text.retrieval.collection_files import TOP1000, find
+from stages.text.retrieval.collection_files import TOP1000, find, kind_of
 from stages.text.retrieval.deal_folds import DealFolds
 from stages.text.retrieval.evaluate_run import EvaluateRun
 from stages.text.retrieval.index_documents import IndexDocuments
@@ -48,8 +48,9 @@ class Collection:
     """What judgements call a query by; position for Cranfield."""
     scale: Literal["rising", "cleverdon", "binary"] = "rising"
     """What grades mean; cleverdon for Cranfield."""
-    complete: bool = True
-    """Whether a judgement of a query that is not among the queries is an error; otherwise that query counts 0."""
+    complete: bool | None = None
+    """Whether a judgement of a query that is not among the queries is an error; otherwise that query counts 0. By
+    default it is, but not where the queries are those of MS MARCO's top1000, which lacks some that its rule counts."""
     index: IndexDocuments = field(default_factory=IndexDocuments)
     """BM25's settings."""
     retrieve: Retrieve = field(default_factory=Retrieve)
@@ -67,7 +68,8 @@ def add_collection(g: Graph, collection: Collection) -> None:
     g.add("documents", ReadDocuments(documents=c.documents))
     g.add("queries", ReadQueries(queries=c.queries, numbering=c.numbering))
     g.add("folds", DealFolds(folds=c.folds), queries="queries")
-    checked = {"queries": "queries"} if c.complete else {}
+    complete = kind_of(find(c.queries)[0]) != "top1000" if c.complete is None else c.complete
+    checked = {"queries": "queries"} if complete else {}
     g.add("qrels", ReadQrels(qrels=c.qrels, scale=c.scale), **checked)
     if c.run_file:
         g.add("run", ReadRun(run_file=c.run_file))

@@ -29,6 +29,7 @@ class EvaluateRun(Stage):
     one that the run lacks counts 0.
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "run": ("query_id", "doc_id", "score"),
         "qrels": ("query_id", "doc_id", "grade"),

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage
-from pipeline.store import listing_digest
+from pipeline.progress import say
+from pipeline.store import listing_digest, read_part, write_part
 from stages.text import tables
 from stages.text.retrieval import collection_files
 from stages.text.retrieval.collection_files import Kind
@@ -24,11 +25,12 @@ class ReadDocuments(Stage):
 
     Out  doc_id str, title str|null, text str; as Arrow files, from which single documents are taken
 
-    A document without title and text, and a line that is none, become error rows. In a top1000 file a document stands
-    once for every query that it is a candidate of.
+    A document without title and text, one that was there before, and a line that is none, become error rows. In a
+    top1000 file a document stands once for every query that it is a candidate of. Documents that stand again in another
+    part of the files are left out too, and counted in the manifest.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"documents"})
     writes: ClassVar[pa.Schema] = DOCUMENTS
 
@@ -38,11 +40,12 @@ class ReadDocuments(Stage):
     format: Literal["auto", "smart", "trec", "jsonl", "tsv", "top1000"] = "auto"
     """How the files are written; auto looks at their first lines."""
 
-    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
+    def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         files = [(path, self._kind(path)) for path in collection_files.find(self.documents)]
         blocks = (block for path, kind in files for block in collection_files.blocks(path, kind))
         make = partial(DocumentReader, {str(path): kind for path, kind in files})
         executor.map(make, tables.as_parts(blocks), out, schema=DOCUMENTS, suffix=".arrow")
+        return {"repeated": leave_out_repeated(out)}
 
     def fingerprint(self) -> str:
         files = collection_files.find(self.documents)
@@ -51,6 +54,22 @@ class ReadDocuments(Stage):
 
     def _kind(self, path: Path) -> Kind:
         return collection_files.kind_of(path) if self.format == "auto" else self.format
+
+
+def leave_out_repeated(folder: Path) -> int:
+    """Take documents out of the parts of a folder that stand in an earlier one; returns how many."""
+    seen: set[str] = set()
+    repeated = 0
+    for path in Artifact(folder, "").parts:
+        ids = read_part(path, ["doc_id"])["doc_id"].to_pylist()
+        new = [doc_id not in seen for doc_id in ids]
+        seen.update(ids)
+        if not all(new):
+            write_part(path, read_part(path).filter(pa.array(new)))
+            repeated += new.count(False)
+    if repeated:
+        say(f"{repeated} documents stand more than once in the collection: the first of each is taken")
+    return repeated
 
 
 class DocumentReader:

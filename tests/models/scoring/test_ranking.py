@@ -51,6 +51,10 @@ class TestMeasure:
         assert figures["AP@1000"] == pytest.approx(((1 / 2 + 2 / 3) / 2 + 1 + 0) / 3)
         assert figures["P@20"] == pytest.approx((2 / 20 + 1 / 20) / 3)
 
+    def test_a_document_that_is_ranked_twice_counts_once_where_it_stands_first(self) -> None:
+        found = measure(["AP@10", "MRR@10"], {"q": {"a": 1, "b": 1}}, {"q": ["a", "x", "a", "b"]})
+        assert found == {"AP@10": {"q": pytest.approx((1 + 2 / 3) / 2)}, "MRR@10": {"q": 1.0}}
+
     def test_ndcg_has_grades_for_gains(self) -> None:
         gained = 3 / math.log2(3) + 1 / math.log2(4)
         best = 3 / math.log2(2) + 1 / math.log2(3)

@@ -66,6 +66,13 @@ def test_hidden_words_are_others_under_the_other_label(inputs: dict[str, Artifac
     assert made.manifest["figures"] == figures(rows)
 
 
+def test_words_beyond_what_the_model_reads_are_kept(inputs: dict[str, Artifact], tmp_path: Path) -> None:
+    row = {"id": "r", "text": "stir the soup now " * 30, "label": LABELS[0], "split": "test"}
+    rows = artifact(tmp_path / "rows", pa.Table.from_pylist([row], LABELLED))
+    (found,) = flip(STAGE, {**inputs, "rows": rows}, tmp_path / "out").read().to_pylist()
+    assert found["kept"] == pytest.approx(1 - len(found["changes"]) / 120)
+
+
 def test_the_words_it_goes_by_become_those_of_the_other_label(tmp_path: Path) -> None:
     """A classifier that looks at "stir" and "cut", and a language model that says the one under "good" and the other
     under "bad", whatever is around."""

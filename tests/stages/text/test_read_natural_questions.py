@@ -41,6 +41,7 @@ def test_both_formats_compressed_or_not(tmp_path: Path) -> None:
         ("20", "dev"),
     ]
     assert all(r["candidates"][0]["words"] == "in 1895 ." for r in rows)
+    assert [rows[i]["source"] for i in (0, 2, 3, 5)] == ["a.jsonl.gz:1", "a.jsonl.gz:3", "b.jsonl:1", "dev.jsonl:1"]
 
 
 def test_what_is_no_page_is_an_error_row_with_its_line(tmp_path: Path) -> None:

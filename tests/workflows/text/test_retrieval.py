@@ -73,7 +73,7 @@ class TestMsMarco:
         top1000 = str(folder / "top1000.dev")
         files = {"documents": top1000, "queries": top1000, "run_file": top1000, "qrels": str(folder / "qrels.tsv")}
         g = rerank.graph(
-            Collection(**files, folds=1, complete=False),
+            Collection(**files, folds=1),
             triples=str(folder / "triples.tsv"),
             preset="collection",
             encoder=encoder,

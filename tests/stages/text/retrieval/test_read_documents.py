@@ -7,6 +7,7 @@ import pytest
 
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
+from stages.text import tables
 from stages.text.retrieval.read_documents import ReadDocuments
 from tests.stages.text.retrieval.tiny_collection import write_collection
 
@@ -24,6 +25,21 @@ def test_smart(tmp_path: Path) -> None:
     assert documents[0] == ("1", "leek soup .", "cut the leek . stir the soup .")
     assert [d[0] for d in documents] == ["1", "2", "3", "5", "6"]
     assert [(e["item"], e["reason"]) for e in errors] == [("cran.all:28", "document 4 has neither title nor text")]
+
+
+def test_a_document_that_stands_again_is_left_out_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 20)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "1.tsv").write_text("a\tleek soup\nb\tbread and so on\nc\tcut\n")
+    (tmp_path / "docs" / "2.tsv").write_text("a\tleek again, another time\nd\tstir\n")
+    artifact = Artifact(tmp_path / "out", "documents")
+    make(ReadDocuments(documents=str(tmp_path / "docs")), {}, artifact, LocalExecutor())
+    assert len(artifact.parts) > 1
+    texts = {r["doc_id"]: r["text"] for r in artifact.read().to_pylist()}
+    assert texts == {"a": "leek soup", "b": "bread and so on", "c": "cut", "d": "stir"}
+    assert (artifact.manifest["repeated"], artifact.manifest["rows"]) == (1, 4)
 
 
 def test_trec(tmp_path: Path) -> None:
