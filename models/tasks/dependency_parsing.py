@@ -34,7 +34,8 @@ class ParseDependencies(Task):
 
     Every task reads the first wordpiece of a word, from a learned mix of all layers of its own. Tags, features and
     lemma rules are classified, trees are scored by a biaffine parser and found as maximum spanning trees. Treebanks
-    differ in nothing: a sentence does not say where it is from.
+    differ in nothing: a sentence does not say where it is from. A word without any wordpiece is [UNK]: without it there
+    is no tree.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("id", "treebank", "conllu", "split")
