@@ -57,6 +57,19 @@ def test_scores_of_a_sentence_do_not_depend_on_the_longer_ones_beside_it() -> No
     assert (arcs[1, :2, 3:] == FORBIDDEN).all()
 
 
+def test_the_root_is_learned_and_is_the_first_head() -> None:
+    torch.manual_seed(0)
+    parser = BiaffineParser(8, 5, 6, 4, 0.0)
+    torch.nn.init.normal_(parser.arcs.weight)
+    words, mask = torch.randn(1, 2, 8), torch.tensor([[T, T]])
+    arcs, _, heads = parser(words, mask)
+    with torch.no_grad():
+        parser.root += 1
+    other_arcs, _, other_heads = parser(words, mask)
+    assert (arcs != other_arcs).tolist() == [[[T, F, F], [T, F, F]]]
+    assert (heads != other_heads).any(-1).tolist() == [[T, F, F]]
+
+
 def test_dropout_takes_the_same_columns_of_all_words_of_a_sentence() -> None:
     torch.manual_seed(0)
     dropped = SentenceDropout(0.5).train()(torch.ones(3, 10, 50))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -103,3 +104,31 @@ def test_labels_of_chosen_arcs_are_those_of_all_arcs() -> None:
 def test_every_task_has_an_attention_of_its_own() -> None:
     head = ParserHead(SIZES)
     assert head.layer_shares() == {name: [0.5, 0.5] for name in READERS}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_task_reads_its_own_mix_and_no_other(name: str) -> None:
+    torch.manual_seed(0)
+    head = ParserHead(SIZES).eval()
+    nn.init.normal_(head.parser.arcs.weight)
+    before = read(head)
+    with torch.no_grad():
+        head.get_parameter(f"attention.{name}.weight")[0] += 1
+    after = read(head)
+    assert [reader for reader in READERS if not torch.equal(before[reader], after[reader])] == [name]
+
+
+def test_mixes_are_dropped_out_in_training_only() -> None:
+    torch.manual_seed(0)
+    head = ParserHead(replace(SIZES, dropout=0.5))
+    nn.init.normal_(head.parser.arcs.weight)
+    dropped, whole = read(head.train()), read(head.eval())
+    assert not any(torch.equal(dropped[name], whole[name]) for name in READERS)
+    head.dropout.p = 0.0
+    assert all(torch.equal(read(head)[name], whole[name]) for name in READERS)
+
+
+def read(head: ParserHead) -> dict[str, torch.Tensor]:
+    """What each reader says of two words."""
+    scores = head(encoded(1, 4), torch.tensor([[1, 3]]), torch.tensor([[True, True]]))
+    return {**scores.tags, "dependencies": scores.arcs_NH}

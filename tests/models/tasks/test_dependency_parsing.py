@@ -58,6 +58,12 @@ def encoded(task: ParseDependencies, tokenizer: PreTrainedTokenizerBase, rows: l
     return [{n: np.asarray(v, np.int32) if n in lists else v for n, v in e.items()} for e in examples]
 
 
+def test_settings_are_the_papers() -> None:
+    task = ParseDependencies()
+    assert (task.word_dropout, task.layer_dropout, task.dropout, task.label_smoothing) == (0.2, 0.1, 0.5, 0.03)
+    assert (task.arc_width, task.label_width) == (768, 256)
+
+
 def test_labels_are_those_of_the_training_rows_the_most_frequent_first(task: ParseDependencies) -> None:
     assert task.upos[0] == "NOUN"
     assert set(task.upos) == {"NOUN", "VERB", "DET", "PUNCT"}
@@ -192,6 +198,21 @@ def test_the_loss_of_a_batch_is_the_sum_of_its_halves(
         torch.testing.assert_close(losses[0][name], losses[1][name] + losses[2][name])
 
 
+@pytest.mark.parametrize("faithful", [False, True])
+def test_the_loss_of_tags_by_hand(
+    faithful: bool, task: ParseDependencies, directory: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
+) -> None:
+    """Smoothed by .03; of sentences of three and five words the mean over words or, faithful, of the two means."""
+    task = replace(task, faithful=faithful, layer_dropout=0.0)
+    model = TaskModel.start(directory, task, seed=0).eval()
+    torch.nn.init.normal_(model.head.get_parameter("tags.upos.weight"))
+    batch = task.collate(encoded(task, tokenizer, [row(0), row(1)]), vocabulary)
+    log_p = model.head(model(batch), batch.labels["first"], batch.labels["mask"]).tags["upos"]
+    words = -0.97 * log_p[torch.arange(8), batch.labels["upos"]] - 0.03 * log_p.mean(-1)
+    expected = (words[:3].mean() + words[3:].mean()) / 2 if faithful else words.mean()
+    torch.testing.assert_close(task.loss(model.head, model(batch), batch, batch.counts)["upos"], expected)
+
+
 def test_faithful_counts_a_sentence_once_however_long(
     task: ParseDependencies, tokenizer: PreTrainedTokenizerBase, vocabulary: Vocabulary
 ) -> None:
@@ -241,6 +262,14 @@ def test_figures_are_of_all_sentences_of_each_treebank_and_their_mean() -> None:
     assert figures["a/UPOS"] == figures["LAS"] == 1.0
     assert figures["mean/UPOS"] == pytest.approx(1 - 0.5 / (n + m))
     assert set(TASK.metrics(rows[:1])) == {"UPOS", "UFeats", "Lemmas", "UAS", "LAS", "CLAS", "MLAS", "BLEX"}
+
+
+def test_trees_with_several_roots_are_scored_as_the_reference_scores_them_only() -> None:
+    two_roots = sentence(0).replace("\t2\tobj:direct\t", "\t0\troot\t")
+    rows = [{"treebank": name, "gold": sentence(0), "system": two_roots} for name in ("a", "b")]
+    assert replace(TASK, faithful=True).metrics(rows)["mean/LAS"] == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="multiple roots"):
+        TASK.metrics(rows)
 
 
 def test_sentences_without_a_tree_have_no_figures(

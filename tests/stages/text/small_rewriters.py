@@ -53,6 +53,17 @@ def classifier(folder: Path, labels: tuple[str, ...] = LABELS) -> Artifact:
     return model(folder, ClassifyText(labels=labels))
 
 
+def outspoken(made: Artifact) -> Artifact:
+    """The model with larger weights and no biases, so that what it says depends on every word."""
+    changed = TaskModel.load(made.path)
+    with torch.no_grad():
+        for name, parameter in changed.named_parameters():
+            if "LayerNorm.weight" not in name:
+                parameter.mul_(0 if name.endswith("bias") else 10)
+    changed.save(made.path)
+    return made
+
+
 def transparent(made: Artifact) -> TaskModel:
     """The model with embeddings of 0 and layers that add nothing: its last states are what a test embeds, normed."""
     found = TaskModel.load(made.path)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text.flip_style import FlipStyle, figures
 from stages.text.labelled import LABELLED
+from stages.text.rewriter import Request, Rewriter
 from stages.text.salience import Classifier
 from stages.text.start_word_encoder import StartWordEncoder
 from tests.case import artifact
@@ -24,6 +27,7 @@ from tests.stages.text.small_rewriters import (
     encoder,
     labelled,
     model,
+    outspoken,
     speaks_by_label,
 )
 
@@ -51,6 +55,12 @@ def flip(stage: FlipStyle, inputs: dict[str, Artifact], out: Path) -> Artifact:
     return made
 
 
+def sentences(folder: Path, texts: Mapping[str, str]) -> Artifact:
+    """Rows of texts and their labels."""
+    rows = [{"id": t, "text": t, "label": label, "split": "test"} for t, label in texts.items()]
+    return artifact(folder, pa.Table.from_pylist(rows, LABELLED))
+
+
 def test_hidden_words_are_others_under_the_other_label(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     made = flip(STAGE, inputs, tmp_path)
     rows = made.read().to_pylist()
@@ -76,10 +86,8 @@ def test_words_beyond_what_the_model_reads_are_kept(inputs: dict[str, Artifact],
 def test_the_words_it_goes_by_become_those_of_the_other_label(tmp_path: Path) -> None:
     """A classifier that looks at "stir" and "cut", and a language model that says the one under "good" and the other
     under "bad", whatever is around."""
-    texts = {"now stir the soup": "good", "the soup, cut now": "bad"}
-    rows = [{"id": t, "text": t, "label": label, "split": "test"} for t, label in texts.items()]
     inputs = {
-        "rows": artifact(tmp_path / "rows", pa.Table.from_pylist(rows, LABELLED)),
+        "rows": sentences(tmp_path / "rows", {"now stir the soup": "good", "the soup, cut now": "bad"}),
         "model": speaks_by_label(tmp_path / "model", good="stir", bad="cut"),
         "classifier": attends_to(tmp_path / "classifier", "stir", "cut"),
     }
@@ -88,6 +96,58 @@ def test_the_words_it_goes_by_become_those_of_the_other_label(tmp_path: Path) ->
         ("now cut the soup", ["stir > cut"]),
         ("the soup, stir now", ["cut > stir"]),
     ]
+
+
+def test_a_word_is_not_filled_by_itself_even_where_the_model_would(tmp_path: Path) -> None:
+    inputs = {
+        "rows": sentences(tmp_path / "rows", {"now stir the soup": "bad", "the soup, cut now": "good"}),
+        "model": speaks_by_label(tmp_path / "model", good="stir", bad="cut"),
+        "classifier": attends_to(tmp_path / "classifier", "stir", "cut"),
+    }
+    found = flip(replace(STAGE, share=0.25), inputs, tmp_path / "out").read().to_pylist()
+    old, new = zip(*(change.split(" > ") for row in found for change in row["changes"]), strict=True)
+    assert old == ("stir", "cut")
+    assert new[0] != "stir"
+    assert new[1] != "cut"
+
+
+def test_the_surest_word_comes_first_and_the_next_one_sees_it(tmp_path: Path) -> None:
+    """In the first text that is the first of the two hidden words, in the other the second."""
+    texts = dict.fromkeys(("stir cut the soup now", "stir soup the cut now"), "bad")
+    inputs = {
+        "rows": sentences(tmp_path / "rows", texts),
+        "model": outspoken(conditional(tmp_path / "model")),
+        "classifier": attends_to(tmp_path / "classifier", "stir", "cut"),
+    }
+    rows = flip(STAGE, inputs, tmp_path / "out").read().to_pylist()
+    rewriter = Rewriter(inputs["model"].path)
+    for row, hidden, surest in zip(rows, ((0, 1), (0, 3)), (0, 1), strict=True):
+        sentence = rewriter.read(row["original"])
+        (both,) = rewriter.fill([Request(sentence, hidden, "good")])
+        assert both[surest].probability > both[1 - surest].probability + 0.01
+        half = sentence.with_pieces(hidden[surest], (both[surest].id,))
+        ((seeing,),) = rewriter.fill([Request(half, (hidden[1 - surest],), "good")])
+        assert seeing.id != both[1 - surest].id
+        ids = {hidden[surest]: both[surest].id, hidden[1 - surest]: seeing.id}
+        assert row["text"] == sentence.replaced({n: rewriter.vocabulary.word(i) for n, i in ids.items()})
+
+
+@pytest.mark.parametrize("by", ["attention", "deletion"])
+def test_words_are_chosen_as_asked(by: Literal["attention", "deletion"], tmp_path: Path) -> None:
+    """By a classifier whose attention and deletion disagree."""
+    texts = {"stir the soup now": "bad", "cut the cafe now": "bad"}
+    inputs = {
+        "rows": sentences(tmp_path / "rows", texts),
+        "model": conditional(tmp_path / "model"),
+        "classifier": outspoken(classifier(tmp_path / "classifier")),
+    }
+    rows = flip(replace(STAGE, by=by, share=0.25), inputs, tmp_path / "out").read().to_pylist()
+    found = Classifier(inputs["classifier"].path)
+    read = [found.read(text) for text in texts]
+    falls, shares = found.deletion(read, ["bad"] * 2), found.attention(read)
+    assert [f.argmax() for f in falls] != [s.argmax() for s in shares]
+    best = [s.word(int(of.argmax())) for s, of in zip(read, shares if by == "attention" else falls, strict=True)]
+    assert [row["changes"][0].split(" > ")[0] for row in rows] == best
 
 
 def test_figures_by_hand() -> None:
@@ -128,8 +188,8 @@ def test_a_cnn_judges_and_chooses_by_deletion_only(inputs: dict[str, Artifact], 
     assert flip(replace(STAGE, by="deletion"), {**inputs, "classifier": cnn}, tmp_path / "chosen").rows() == 4
 
 
-def test_deletion_is_the_fall_of_the_probability(inputs: dict[str, Artifact]) -> None:
-    found = Classifier(inputs["classifier"].path)
+def test_deletion_is_the_fall_of_the_probability(tmp_path: Path) -> None:
+    found = Classifier(outspoken(classifier(tmp_path)).path)
     sentences = [found.read(text) for text in ("stir the soup", "cut it")]
     falls = found.deletion(sentences, ["good", "bad"])
     assert [len(f) for f in falls] == [3, 2]

@@ -111,3 +111,10 @@ def test_the_rates_of_the_paper_are_their_peaks() -> None:
     rates = [train.learning_rate * share_of_peak(train.schedule, s, 79 * 21_695, train.warmup) for s in (3_999, 7_999)]
     assert rates == pytest.approx([2.5e-5, 5e-5], rel=1e-3)
     assert rates[1] * train.head_rate == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_other_settings_are_as_the_reference_says() -> None:
+    for name, epochs in (("reference", 80), ("paper", 80), ("small", 10)):
+        train = udify.PRESETS[name]
+        assert (train.optimizer, train.beta2, train.weight_decay, train.clip_norm) == ("bert_adam", 0.99, 0.01, 5.0)
+        assert (train.schedule, train.global_batch_size, train.epochs) == ("inverse_square_root", 32, epochs)

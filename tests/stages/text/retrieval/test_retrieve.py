@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,20 +22,25 @@ TEXTS = {
     "e": "baked potatoes",
     "f": "the of and",
 }
+MANY = {**TEXTS, **{f"x{i}": f"other{i} words{i}" for i in range(60)}}
 
 
-def index(folder: Path, stage: IndexDocuments) -> Artifact:
-    table = pa.table([list(TEXTS), [None] * len(TEXTS), list(TEXTS.values())], schema=DOCUMENTS)
+def index(folder: Path, stage: IndexDocuments, texts: Mapping[str, str]) -> Artifact:
+    table = pa.table([list(texts), [None] * len(texts), list(texts.values())], schema=DOCUMENTS)
     out = Artifact(folder / "index", "index")
     make(stage, {"documents": written(folder / "documents", table)}, out, LocalExecutor())
     return out
 
 
 def retrieve(
-    folder: Path, *queries: str, stage: Retrieve = Retrieve(), indexed: IndexDocuments = IndexDocuments()
+    folder: Path,
+    *queries: str,
+    stage: Retrieve = Retrieve(),
+    indexed: IndexDocuments = IndexDocuments(),
+    texts: Mapping[str, str] = TEXTS,
 ) -> Artifact:
     table = pa.table([[str(i) for i in range(len(queries))], list(queries), [0] * len(queries)], schema=QUERIES)
-    inputs = {"queries": written(folder / "queries", table, parts=1), "index": index(folder, indexed)}
+    inputs = {"queries": written(folder / "queries", table, parts=1), "index": index(folder, indexed, texts)}
     out = Artifact(folder / "run", "run")
     make(stage, inputs, out, LocalExecutor())
     return out
@@ -83,14 +89,17 @@ def test_a_query_of_unknown_words_is_an_error_row(tmp_path: Path) -> None:
 def test_rm3_finds_documents_without_a_word_of_the_query(tmp_path: Path) -> None:
     """Every word of the best document is in more than a tenth of six: nothing is added. Of sixty, "bake" may be."""
     assert [d for d, _ in ranking(retrieve(tmp_path, "bread", stage=Retrieve(feedback_documents=2)))] == ["d"]
-    TEXTS_60 = {**TEXTS, **{f"x{i}": f"other{i} words{i}" for i in range(60)}}
-    table = pa.table([list(TEXTS_60), [None] * len(TEXTS_60), list(TEXTS_60.values())], schema=DOCUMENTS)
-    indexed = Artifact(tmp_path / "large", "index")
-    make(IndexDocuments(), {"documents": written(tmp_path / "many", table)}, indexed, LocalExecutor())
-    out = Artifact(tmp_path / "expanded", "run")
-    inputs = {"queries": Artifact(tmp_path / "queries", "queries"), "index": indexed}
-    make(Retrieve(feedback_documents=2), inputs, out, LocalExecutor())
+    out = retrieve(tmp_path / "many", "bread", stage=Retrieve(feedback_documents=2), texts=MANY)
     assert [d for d, _ in ranking(out)] == ["d", "e"]
+
+
+def test_rm3_adds_so_many_words_and_gives_the_query_so_much_weight(tmp_path: Path) -> None:
+    """Of "cut bread bake bread" the one word added to "cut" is "bread", with a tenth of the weight."""
+    plain = retrieve(tmp_path / "plain", "cut", "bread", texts=MANY)
+    ((_, cut),), ((_, bread),) = ranking(plain), ranking(plain, "1")
+    stage = Retrieve(feedback_documents=1, feedback_terms=1, query_weight=0.9)
+    found = ranking(retrieve(tmp_path / "rm3", "cut", stage=stage, texts=MANY))
+    assert found == [("d", pytest.approx(0.9 * cut + 0.1 * bread, rel=1e-5))]
 
 
 @pytest.mark.parametrize("fields", [{"depth": 0}, {"query_weight": 2.0}, {"feedback_documents": -1}])
