@@ -63,7 +63,7 @@ class TaskModel(nn.Module):
         known = inspect.signature(self.encoder.forward).parameters
         self._takes_token_types = "token_type_ids" in known
         self._one_type = getattr(pretrained.config, "type_vocab_size", None) == 1
-        self._takes_layout = unpadded.allow(pretrained)
+        unpadded.allow(pretrained)
 
     @classmethod
     def start(
@@ -112,7 +112,7 @@ class TaskModel(nn.Module):
         """What the encoder makes of a batch; one with a single token type reads all tokens as of that."""
         if self._one_type:
             batch = replace(batch, token_type_ids_BL=torch.zeros_like(batch.token_type_ids_BL))
-        if self._takes_layout and self.device.type == "cpu":
+        if unpadded.allowed(self.pretrained) and self.device.type == "cpu":
             return self._on_words_alone(batch)
         extra: dict[str, Any] = {"token_type_ids": batch.token_type_ids_BL} if self._takes_token_types else {}
         output = self.encoder(

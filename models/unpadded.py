@@ -89,9 +89,13 @@ AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
-def allow(model: PreTrainedModel) -> bool:
-    """Let a model take a ``layout`` beside its words, if it is of a kind that can; whether it is."""
-    if model.config.model_type not in KINDS:
-        return False
-    model.set_attn_implementation(NAME)
-    return True
+def allow(model: PreTrainedModel) -> None:
+    """Let a model take a ``layout`` beside its words, if it is of a kind that can."""
+    if model.config.model_type in KINDS:
+        model.set_attn_implementation(NAME)
+
+
+def allowed(model: PreTrainedModel) -> bool:
+    """Whether a model takes a ``layout`` now. With another implementation of attention it would not look at it, and its
+    sequences would see each other."""
+    return bool(model.config._attn_implementation == NAME)

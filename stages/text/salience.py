@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from models.tasks import ClassifyText
 from models.word_masks import Sentence
@@ -45,10 +47,9 @@ class Classifier:
     def attention(self, sentences: Sequence[Sentence]) -> list[np.ndarray]:
         """What share of its attention [CLS] gives each word of each sentence: the last layer's, mean over its heads."""
         model = self.inference.model
-        model.pretrained.set_attn_implementation("eager")  # the others do not say what they attend to
         examples = self._examples([s.ids((), self.inference.vocabulary)[0] for s in sentences])
         found: list[np.ndarray] = [np.zeros(0)] * len(sentences)
-        with torch.inference_mode():
+        with torch.inference_mode(), attention_told(model.pretrained):
             for chunk in cut(np.array([len(e["input_ids"]) for e in examples]), MICRO_BATCH_TOKENS):
                 batch = self.task.collate([examples[i] for i in chunk], self.inference.vocabulary)
                 moved = batch.to(self.inference.device)
@@ -89,3 +90,14 @@ class Classifier:
     @staticmethod
     def _examples(ids: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         return [{"input_ids": i, "label": -1} for i in ids]
+
+
+@contextmanager
+def attention_told(model: PreTrainedModel) -> Iterator[None]:
+    """Meanwhile the model can say what it attends to: of transformers' implementations only this one does."""
+    usual = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(usual)

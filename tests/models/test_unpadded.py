@@ -12,7 +12,7 @@ from transformers import AutoModel
 from models.encoder import Encoded, TaskModel
 from models.tasks import VideoText
 from models.tasks.task import Batch
-from models.unpadded import Layout
+from models.unpadded import Layout, allow, allowed
 from tests.models.small_encoders import PIECES, save_encoder
 
 LENGTHS = (3, 9, 1, 5)
@@ -34,17 +34,18 @@ def start(folder: Path, kind: str, **fields: bool) -> TaskModel:
 
 
 def padded(model: TaskModel, of: Batch) -> Encoded:
-    model._takes_layout = False
+    """With an implementation of attention that does not look at a layout."""
+    model.pretrained.set_attn_implementation("eager")
     try:
         return model(of)
     finally:
-        model._takes_layout = True
+        allow(model.pretrained)
 
 
 @pytest.mark.parametrize("kind", ["bert", "electra"])
 def test_states_and_gradients_are_those_of_the_padded_batch(kind: str, tmp_path: Path) -> None:
     model = start(tmp_path, kind, all_layers=True).eval()
-    assert model._takes_layout
+    assert allowed(model.pretrained)
     words = batch().attention_mask_BL.bool()
     one, other = model(batch()), padded(model, batch())
     assert torch.allclose(one.last_BLD[words], other.last_BLD[words], atol=1e-5)
@@ -91,7 +92,7 @@ def test_the_pooler_reads_each_sequences_first_word(tmp_path: Path) -> None:
 
 def test_others_keep_their_padding(tmp_path: Path) -> None:
     model = start(tmp_path, "distilbert").eval()
-    assert not model._takes_layout
+    assert not allowed(model.pretrained)
     assert model(batch()).last_BLD.shape == (4, 9, 16)
 
 

@@ -16,7 +16,7 @@ from pipeline.graph import make
 from stages.text.flip_style import FlipStyle, figures
 from stages.text.labelled import LABELLED
 from stages.text.rewriter import Request, Rewriter
-from stages.text.salience import Classifier
+from stages.text.salience import Classifier, attention_told
 from stages.text.start_word_encoder import StartWordEncoder
 from tests.case import artifact
 from tests.stages.text.small_rewriters import (
@@ -217,7 +217,16 @@ def test_attention_is_what_cls_gives_to_each_word(inputs: dict[str, Artifact]) -
     alone, padded = found.attention([sentence])[0], found.attention([sentence, found.read("cut " * 20)])[0]
     np.testing.assert_allclose(alone, padded, rtol=1e-5)
     ids = torch.from_numpy(sentence.ids((), found.inference.vocabulary)[0])[None]
-    with torch.inference_mode():
+    with torch.inference_mode(), attention_told(found.inference.model.pretrained):
         attention = found.inference.model.encoder(input_ids=ids, output_attentions=True).attentions[-1]
     share = attention[0, :, 0].mean(0).tolist()
     assert alone.tolist() == pytest.approx([share[1], share[2], share[3] + share[4]], rel=1e-5)
+
+
+def test_labels_are_the_same_after_asking_for_attention(tmp_path: Path) -> None:
+    found = Classifier(outspoken(classifier(tmp_path)).path)
+    read = [found.read(text) for text in ("stir the soup now", "the cut", "soup soup soup soup soup")]
+    before = found.deletion(read, ["bad"] * 3)
+    found.attention(read)
+    for fall, after in zip(before, found.deletion(read, ["bad"] * 3), strict=True):
+        np.testing.assert_allclose(fall, after, atol=1e-6)
