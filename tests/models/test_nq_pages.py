@@ -26,6 +26,14 @@ def test_the_words_of_the_top_level_candidates_and_where_they_are() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [("P", "Paragraph"), ("Table", "Table"), ("Ul", "List"), ("Ol", "List"), ("Dl", "List"), ("Tr", "Other")],
+)
+def test_the_kind_of_a_candidate_is_that_of_its_tag(tag: str, kind: str) -> None:
+    assert [c["kind"] for c in page(nq_page(1, "q", [(tag, "x")]))["candidates"]] == [kind]
+
+
 def test_the_simplified_format_is_the_same_page() -> None:
     original = annotated(PAGE, annotation(PAGE, 1, yes_no="YES"), annotation(PAGE))
     rows = page(original, "train"), page(simplified(original), "train")

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.summary_layers import LAYERS, InterSentenceTransformer, LayerNormLstm, sinusoids, summary_layer
+from models.summary_layers import (
+    LAYERS,
+    InterSentenceTransformer,
+    LayerNormLstm,
+    SentenceLstm,
+    sinusoids,
+    summary_layer,
+)
 
 WIDTH = 16
 
@@ -56,6 +63,7 @@ def test_the_transformer_by_hand() -> None:
         return (x - x.mean(-1, keepdim=True)) / spread * by.weight + by.bias
 
     x = vectors[0] + sinusoids(3, WIDTH)
+    assert [(each.attention.num_heads, each.feed_forward[1].out_features) for each in layer.layers] == [(8, 2048)] * 2
     for number, each in enumerate(layer.layers):
         normed = norm(x, each.attention_norm) if number else x
         projections = zip(each.attention.in_proj_weight.chunk(3), each.attention.in_proj_bias.chunk(3), strict=True)
@@ -84,6 +92,15 @@ def test_the_lstm_steps_as_the_paper_writes() -> None:
     cell = torch.sigmoid(forget) * 0 + torch.sigmoid(take) * torch.tanh(new)
     expected = torch.sigmoid(give) * torch.tanh(norm(cell))
     torch.testing.assert_close(lstm(x, torch.ones(1, 1, dtype=torch.bool))[0, 0], expected)
+
+
+def test_the_lstm_s_states_of_both_directions_are_added_to_the_vectors() -> None:
+    torch.manual_seed(0)
+    layer = SentenceLstm(WIDTH, dropout=0.1).eval()
+    vectors, mask = torch.randn(1, 4, WIDTH), torch.ones(1, 4, dtype=torch.bool)
+    ahead, back = layer.forwards(vectors, mask), layer.backwards(vectors.flip(1), mask).flip(1)
+    x = vectors + torch.cat([ahead, back], -1)
+    torch.testing.assert_close(layer(vectors, mask), x @ layer.score.weight[0] + layer.score.bias)
 
 
 def test_positions_are_sines_and_cosines() -> None:

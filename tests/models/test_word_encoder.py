@@ -38,3 +38,8 @@ def test_it_is_saved_and_loaded_as_any_encoder(encoder: WordEncoder, tmp_path: P
     again = AutoModel.from_pretrained(tmp_path)
     assert type(again) is WordEncoder
     torch.testing.assert_close(again(IDS, MASK).pooler_output, encoder(IDS, MASK).pooler_output)
+
+
+def test_filters_are_of_three_four_and_five_words() -> None:
+    found = WordEncoder(WordEncoderConfig(vocab_size=20))
+    assert [f.weight.shape for f in found.filters] == [(100, 300, width) for width in (3, 4, 5)]

@@ -72,6 +72,18 @@ def test_the_reference_masks_the_same_places_in_every_epoch(vocabulary: Vocabula
     assert all((d["input_ids"] == draws[0]["input_ids"]).all() for d in draws)
 
 
+def test_a_random_word_is_of_the_same_sentence_for_the_reference(vocabulary: Vocabulary) -> None:
+    task = replace(TASK, mask_probability=1.0, most_masks=62)
+    rows = [example(vocabulary, text="soup " * 62, task=task)]
+    soup = rows[0]["input_ids"][1]
+    ours, theirs = (
+        set(replace(task, faithful=f).draw(rows, 0, np.random.default_rng(0), vocabulary)["input_ids"][1:-1].tolist())
+        for f in (False, True)
+    )
+    assert theirs == {vocabulary.mask, soup}
+    assert ours > theirs
+
+
 def test_every_position_has_its_label(vocabulary: Vocabulary) -> None:
     batch = TASK.collate([example(vocabulary, "ugly"), example(vocabulary, "good", "stir")], vocabulary)
     assert (batch.token_type_ids_BL == torch.tensor([[2], [0]])).all()
@@ -90,6 +102,8 @@ def test_labels_take_the_place_of_segments(directory: Path, tmp_path: Path) -> N
     assert torch.equal(again.encoder.embeddings.token_type_embeddings.weight, rows)
     other = TaskModel.start(directory, TASK, seed=1).encoder.embeddings.token_type_embeddings.weight
     assert not torch.equal(other, rows)
+    noise = TaskModel.start(directory, replace(TASK, faithful=True), seed=0).encoder.embeddings.token_type_embeddings
+    torch.testing.assert_close(noise.weight, rows - two[0])  # the same noise, around nothing
 
 
 def test_an_encoder_without_segments_is_refused(tmp_path: Path) -> None:

@@ -51,10 +51,40 @@ def test_every_sentence_has_its_cls_and_short_ones_are_left_out(tokenizer: PreTr
 
 
 def test_a_long_document_is_read_in_windows(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Two sentences of six positions a window, one further each time; a sentence is read in the first that has it."""
+    """Two sentences of six positions a window, one further each time; both show as much, so the first is read."""
     example = encoded(SMALL, ROW, tokenizer)
     assert example["windows"] == [12, 12, 12]
     assert example["starts"] == [0, 6, 12 + 6, 24 + 6]
+
+
+def test_a_sentence_is_read_in_the_window_that_shows_most_around_it(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Of 6, 4, 6, 6 and 6 positions the sentences 0–2, 1–3 and 3–4 are windows. Sentence 2 ends the first of them, and
+    has 4 positions before and 6 behind it in the second; sentence 1 begins that one."""
+    example = encoded(replace(SMALL, shortest=2, max_tokens=16, stride=4), ROW, tokenizer)
+    assert example["windows"] == [16, 16, 12]
+    assert example["starts"] == [0, 6, 16 + 4, 16 + 10, 32 + 6]
+
+
+@pytest.mark.parametrize(
+    ("field", "published"),
+    [
+        *(("layer", "transformer"), ("sentences", 3), ("oracle_sentences", 3), ("trigram_blocking", True)),
+        *(("shortest", 6), ("longest", 200), ("max_tokens", 512)),
+    ],
+)
+def test_the_defaults_are_the_paper_s(field: str, published: Any) -> None:
+    assert getattr(ExtractiveSummary(), field) == published
+
+
+def test_of_a_long_sentence_the_beginning_is_read_and_of_many_the_reference_reads_100(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    long = {**ROW, "sentences": ["soup " * 201]}
+    assert encoded(ExtractiveSummary(), long, tokenizer)["windows"] == [1 + 200 + 1]
+    assert encoded(ExtractiveSummary(longest=7), long, tokenizer)["windows"] == [1 + 7 + 1]
+    many = {**ROW, "sentences": ["soup " * 6] * 101}
+    kept = [encoded(ExtractiveSummary(max_tokens=1000, faithful=f), many, tokenizer)["kept"] for f in (False, True)]
+    assert kept == [list(range(101)), list(range(100))]
 
 
 def test_the_reference_cuts_within_a_sentence(tokenizer: PreTrainedTokenizerBase) -> None:

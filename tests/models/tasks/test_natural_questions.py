@@ -52,13 +52,33 @@ def shown(example: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> str:
 def test_the_table_of_windows(with_markers: PreTrainedTokenizerBase) -> None:
     """The windows of the reference's own test: every 128 (here 4) pieces, markers before every candidate."""
     task = dataclasses.replace(ALL, max_tokens=13, stride=4)
-    found = [shown(e, with_markers) for e in task.encode(row(annotation(PAGE, 1, [(11, 12)])), with_markers)]
-    assert found == [
+    examples = task.encode(row(annotation(PAGE, 1, [(11, 12)])), with_markers)
+    assert [shown(e, with_markers) for e in examples] == [
         "[CLS] [Q] stir soup [SEP] [ContextId=-1] [NoLongAnswer] [ContextId=0] [Paragraph=1] the cafe now [SEP]",
         "[CLS] [Q] stir soup [SEP] the cafe now [ContextId=1] [List=1] stir the [SEP]",
         "[CLS] [Q] stir soup [SEP] [List=1] stir the soup [ContextId=3] [Paragraph=2] cut [SEP]",
         "[CLS] [Q] stir soup [SEP] [ContextId=3] [Paragraph=2] cut now [SEP]",
     ]
+    segments = task.collate(examples, Vocabulary.of(with_markers)).token_type_ids_BL
+    assert segments.tolist() == [[0] * 5 + [1] * 8] * 3 + [[0] * 5 + [1] * 5 + [0] * 3]
+
+
+@pytest.mark.parametrize(
+    ("field", "published"),
+    [
+        *(("max_tokens", 512), ("stride", 128), ("max_question", 64), ("max_contexts", 48), ("max_answer", 30)),
+        *(("n_best", 10), ("null_share", 0.02), ("yes_no", False)),
+    ],
+)
+def test_the_defaults_are_the_reference_s(field: str, published: float) -> None:
+    assert getattr(NaturalQuestions(), field) == published
+
+
+def test_candidates_of_a_kind_are_counted_to_50(with_markers: PreTrainedTokenizerBase) -> None:
+    long = nq_page(1, "soup", [("P", "now")] * 52)
+    (example,) = dataclasses.replace(ALL, max_contexts=60).encode(row(annotation(long), of=long), with_markers)
+    counted = [word for word in shown(example, with_markers).split() if word.startswith("[Paragraph=")]
+    assert counted == [f"[Paragraph={min(i, 50)}]" for i in range(1, 53)]
 
 
 def test_of_a_long_question_the_end_is_kept(with_markers: PreTrainedTokenizerBase) -> None:

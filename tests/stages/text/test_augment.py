@@ -101,6 +101,11 @@ def test_the_reference_hides_fewer_words(inputs: dict[str, Artifact], tmp_path: 
     assert 0 < changed[1] < changed[0]
 
 
+@pytest.mark.parametrize(("field", "published"), [("copies", 1), ("every", 7), ("temperature", 1.0)])
+def test_the_defaults_are_the_reference_s(field: str, published: float) -> None:
+    assert getattr(Augment(), field) == published
+
+
 def test_an_unknown_label_and_another_model_are_said(inputs: dict[str, Artifact], tmp_path: Path) -> None:
     with_other = {**inputs, "model": conditional(tmp_path / "other", ("bad", "fine"))}
     errors = augment(STAGE, with_other, tmp_path / "out").errors()

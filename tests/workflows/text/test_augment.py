@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,10 @@ def test_sentences_are_flipped(artifacts: dict[str, Artifact], capsys: pytest.Ca
     assert all(row["target"] != row["label"] and row["kept"] == 0.75 for row in rows)
     assert flipped.manifest["figures"].keys() == {"before", "after", "judge_before", "judge_after", "kept"}
     assert flipped.manifest["figures"]["before"] == artifacts["bert-0-old-0-test"].manifest["metrics"]["accuracy"]
+    augment.report(artifacts)
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"kept {flipped.manifest['figures']['kept']:.4f}" in printed
+    assert " ".join(rows[0][column] for column in ("target", "original", "text")) in printed
 
 
 def test_a_hidden_word_goes_by_the_label(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
@@ -104,6 +109,22 @@ def test_a_round_goes_on_from_the_round_before() -> None:
     assert graph["rnn-1-old-1"].inputs == {"model": "start-rnn-1", "examples": "examples-1"}
 
 
+@pytest.mark.parametrize(
+    ("node", "batch", "rate", "epochs", "patience"),
+    [
+        ("conditional-0-new-0", 32, 5e-5, 10, None),
+        ("cnn-0-new-0", 64, 1e-4, 100, 20),
+        ("rnn-0-old-0", 64, 1e-4, 100, 20),
+    ],
+)
+def test_training_is_as_the_authors_train(
+    node: str, batch: int, rate: float, epochs: int, patience: int | None
+) -> None:
+    train: Any = augment.graph(ReadTable(train="train.tsv", dev="dev.tsv"))[node].stage
+    found = train.global_batch_size, train.learning_rate, train.epochs, train.patience
+    assert found == (batch, rate, epochs, patience)
+
+
 def test_every_round_draws_other_masks_and_other_words() -> None:
     """Masks and order of training follow from its seed and a position alone: of one seed all rounds would be alike."""
     graph = augment.graph(ReadTable(train="train.tsv", dev="dev.tsv"), classifiers=("rnn",), rounds=2, seeds=2)
@@ -112,18 +133,23 @@ def test_every_round_draws_other_masks_and_other_words() -> None:
         assert len(seeds) == 4
 
 
-def test_the_best_of_the_rounds_counts_without_new_sentences_as_with_them(tmp_path: Path) -> None:
-    """Dev and test accuracies by round; one figure is chosen by the other."""
+def test_the_best_of_the_rounds_counts_without_new_sentences_as_with_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dev and test accuracies by round; one figure is chosen by the other. New sentences gain .03 here."""
     measured = {"old": [(0.7, 0.60), (0.8, 0.72)], "new": [(0.9, 0.75), (0.6, 0.80)]}
     artifacts = {}
     for arm, rounds in measured.items():
         for number, accuracies in enumerate(rounds):
             for name, accuracy in zip((f"cnn-0-{arm}-{number}", f"cnn-0-{arm}-{number}-test"), accuracies, strict=True):
                 (tmp_path / name).mkdir()
-                write_json(tmp_path / name / "manifest.json", {"metrics": {"accuracy": accuracy}, "key": name})
+                manifest = {"metrics": {"accuracy": accuracy}, "key": name, "stage": "Train"}
+                write_json(tmp_path / name / "manifest.json", manifest)
                 artifacts[name] = Artifact(tmp_path / name, name)
     assert augment.accuracies(artifacts, "cnn", 0) == (0.72, 0.75)
     assert augment.accuracies(artifacts, "cnn", 1) is None
+    augment.report(artifacts)
+    assert capsys.readouterr().err.split()[-4:] == ["cnn", "0.7200", "0.7500", "0.0300"]
 
 
 def test_what_cannot_be_done_is_said_at_once() -> None:

@@ -128,3 +128,10 @@ def test_new_pages_are_lines_of_the_files(artifacts: dict[str, Artifact], tmp_pa
     assert answers[1] == {"error": "row 2: it has no question_text"}
     assert "document_tokens" not in answers[0]
     assert answers[0]["n_best"][0]["text"]
+
+
+def test_training_is_as_in_the_paper() -> None:
+    train = natural_questions.graph(ReadNaturalQuestions(train="train.jsonl"))["train"].stage
+    assert isinstance(train, Train)
+    published = (1, 8, 3e-5, 0.1, "bert_adam")
+    assert (train.epochs, train.global_batch_size, train.learning_rate, train.warmup, train.optimizer) == published

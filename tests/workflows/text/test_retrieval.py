@@ -254,6 +254,19 @@ def test_the_two_presets_of_re_ranking(preset: Any, batch: int, peak: float, ste
     assert rates == pytest.approx([peak / 2, peak, peak / 2], rel=1e-3)
 
 
+@pytest.mark.parametrize("workflow", [rerank, sentence_evidence])
+def test_of_every_query_1000_candidates_are_scored(workflow: Any, encoder: str, tmp_path: Path) -> None:
+    g = workflow.graph(cranfield(tmp_path), "pairs.tsv", encoder=encoder)
+    assert [g[name].stage.depth for name in ("run", "scores")] == [1000, 1000]
+
+
+def test_sentence_evidence_is_trained_as_in_the_paper(encoder: str, tmp_path: Path) -> None:
+    """castorini/birch: the raw logit is the score, weights are those with the best mean average precision on dev."""
+    train: Any = sentence_evidence.graph(cranfield(tmp_path), "pairs.tsv", "dev.tsv", encoder=encoder)["train"].stage
+    found = train.task.score, train.epochs, train.global_batch_size, train.learning_rate, train.warmup, train.select_by
+    assert found == ("logit", 3, 16, 1e-5, 0.1, "AP")
+
+
 def test_what_is_changed_of_a_preset_holds_in_training_and_scoring(encoder: str, tmp_path: Path) -> None:
     task = JudgeRelevance(max_tokens=128)
     changed = {"epochs": 1.5, "global_batch_size": 16, "learning_rate": 2e-4, "task": task}

@@ -104,6 +104,13 @@ def test_candidates_without_scores_cannot_be_fused(tmp_path: Path) -> None:
         ranked(tmp_path, RankDocuments(models=2), world(tmp_path, scored=False))
 
 
+@pytest.mark.parametrize("field", ["alphas", "betas", "gammas"])
+def test_weights_are_chosen_from_the_paper_s(field: str) -> None:
+    stage = RankDocuments()
+    assert getattr(stage, field) == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    assert (stage.sentences, len(stage.weights)) == (3, 1000)
+
+
 def test_one_fold_cannot_be_tuned(tmp_path: Path) -> None:
     inputs = world(tmp_path)
     inputs["folds"] = written(tmp_path / "one", pa.table([["1", "2"], [0, 0]], schema=FOLDS))

@@ -108,6 +108,14 @@ def test_fields_out_of_range(fields: dict) -> None:
         Retrieve(**fields)
 
 
+@pytest.mark.parametrize(
+    ("stage", "field", "published"),
+    [(Retrieve(), "depth", 1000), (IndexDocuments(), "k1", 0.9), (IndexDocuments(), "b", 0.4)],
+)
+def test_the_defaults_are_anserini_s(stage: Retrieve | IndexDocuments, field: str, published: float) -> None:
+    assert getattr(stage, field) == published
+
+
 def test_settings_of_bm25_out_of_range() -> None:
     with pytest.raises(UserError, match="b lies between 0 and 1"):
         IndexDocuments(b=2)
