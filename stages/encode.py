@@ -39,7 +39,7 @@ class Encode(Stage):
     ``source`` where the table has that column.
     """
 
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": (), "more": (), MODEL: ()}
     optional: ClassVar[frozenset[str]] = frozenset({"more"})
 

@@ -29,7 +29,7 @@ class ReadSquad(Stage):
     An answer that is not at its offset, an empty text or a training question without answers makes an error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [

@@ -20,6 +20,7 @@ from pipeline import Rejected, UserError
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
 FIRST_LINES = 20
+STRAY = "a quotation mark opens a cell in this line that is not closed where a cell ends"
 T = TypeVar("T", bound=Hashable)
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -246,10 +247,7 @@ def _cells(
         end = start + reader.line_num
         stray = end > at + 1 and (width not in (None, len(cells)) or "".join(texts[at:end]).count('"') % 2)
         if stray:
-            yield (
-                first + at,
-                csv.Error("a quotation mark opens a cell in this line that is not closed where a cell ends"),
-            )
+            yield first + at, csv.Error(STRAY)
             start, reader = at + 1, csv.reader(islice(texts, at + 1, None), delimiter=separator)
         else:
             yield first + at, cells

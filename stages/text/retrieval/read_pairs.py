@@ -33,6 +33,7 @@ class ReadPairs(Stage):
     empty text or a label that is neither 0 nor 1 becomes an error row.
     """
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "train"})
     writes: ClassVar[pa.Schema] = PAIRS
 
