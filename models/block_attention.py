@@ -85,7 +85,8 @@ def blocks_of(lengths: Sequence[int], heads: int) -> list[Block]:
 
 
 def _filled(length: int) -> int:
-    return -(-length // STEP) * STEP
+    """The length of a block for it; also where a sequence has no word at all."""
+    return max(-(-length // STEP), 1) * STEP
 
 
 def _block(first: int, lengths: tuple[int, ...], length: int, heads: int) -> Block:

@@ -112,6 +112,14 @@ def test_sequences_are_filled_up_unless_that_costs_more_than_a_block(
     assert len(blocks_of((3, 20), heads=2)) == blocks
 
 
+@pytest.mark.parametrize("lengths", [(0, 3), (3, 0, 2)])
+def test_a_sequence_without_a_word_harms_no_other(lengths: tuple[int, ...]) -> None:
+    given = inputs(lengths)
+    out = attend_in_blocks(*given, blocks_of(lengths, H), SCALE, 0.1)
+    assert out[:, sum(lengths) :].isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in gradients(out, given))
+
+
 def test_bf16_keeps_its_type_and_is_near() -> None:
     given = inputs()
     half = [x.detach().bfloat16().requires_grad_() for x in given]
