@@ -16,6 +16,8 @@ VisualRows = Literal["paper", "centred"]
 DEAD_BIAS = -100.0
 """Output bias of leaves that no clip belongs to. Their rows copy a live ancestor's, so without it they would share the
 live words' probability, for good where the embeddings are frozen."""
+SECOND_MATRIX = ("mobilebert",)
+"""Kinds whose output layer has a second matrix beside the embedding."""
 MOST_PADDING = 1024
 """More rows than this beyond the tokenizer's words are words that a wrong or missing tokenizer does not know."""
 LIFT = 3.0
@@ -85,7 +87,7 @@ def extend_model(model: PreTrainedModel, n_text: int, join_row: Tensor, visual_r
             f"its tokenizer has {n_text} words and its embedding {len(rows)} rows: they do not belong together"
         )
     tied = output is not None and output.weight is rows and output.bias is not None
-    if not tied or kind == "mobilebert":  # whose output layer has a second matrix beside the embedding
+    if not tied or kind in SECOND_MATRIX:
         raise ValueError(f"this {kind} does not predict words by its embedding and a bias alone, as BERT does")
     with torch.random.fork_rng(devices=[]):  # the new rows are drawn, and replaced below
         model.resize_token_embeddings(n_text + 1 + len(visual_rows), mean_resizing=False)

@@ -31,11 +31,13 @@ def freeze(named_parameters: Named, layers: int, n_layers: int) -> None:
 
     ValueError where the layers cannot be told apart, as of an encoder whose layers share their weights.
     """
+    if not layers:
+        return
     encoder = [(name, parameter) for name, parameter in named_parameters if not name.startswith(HEAD)]
-    if layers and not any(_LAYER.search(name) for name, _ in encoder):
+    if not any(_LAYER.search(name) for name, _ in encoder):
         raise ValueError("the encoder's layers share their weights: some of them cannot be frozen")
     for name, parameter in encoder:
-        if layers and depth(name, n_layers) <= layers:
+        if depth(name, n_layers) <= layers:
             parameter.requires_grad_(False)
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
+from models.extended_encoder import SECOND_MATRIX
 from models.vocabulary import Vocabulary
 
 CHUNK = 1 << 24
@@ -35,7 +36,7 @@ def transform_of(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
     }
     found = [transform for layer, transform in transforms.items() if hasattr(m, layer)]
     kind = model.config.model_type
-    if not found or kind == "mobilebert":  # whose output layer has a second matrix beside the embedding
+    if not found or kind in SECOND_MATRIX:
         raise ValueError(f"the output layer of a {kind} is not known here, give a BERT, RoBERTa, ELECTRA or ALBERT")
     return found[0]
 

@@ -47,7 +47,7 @@ def finetune(
     start    the node whose encoder training starts from, where that is a trained model; of several seeds each from its
              own, ``<start>-0``, where there are such
     examples the node with the examples, where there is one; ``train.group`` says which of several tasks' are taken
-    choose_by    figure of the dev split, where there is one, whose best weights are kept if ``train`` names none
+    choose_by figure of the dev split, where there is one, whose best weights are kept if ``train`` names none
     """
     runs = suffixes(seeds)
     if "encoder" not in g:
