@@ -14,8 +14,6 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -27,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import transformers as hf
+from own_process import run_again
 
 from models.precision import best_device
 from models.small_bert import small_bert
@@ -100,10 +99,9 @@ def compare(
         results = {}
         with tempfile.TemporaryDirectory() as work:
             for side in (PREPARE, *given.sides):
-                command = [sys.executable, *sys.argv, "--side", side, "--work", work]
-                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                answer = run_again("--side", side, "--work", work)
                 if side != PREPARE:
-                    results[side] = [Run(*run) for run in json.loads(output.splitlines()[-1])]
+                    results[side] = [Run(*run) for run in answer]
         print_table(results, figures)
 
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import torch
+from own_process import run_again
 
 from models.scoring.conll18 import conll18
 from models.small_bert import small_bert
@@ -54,11 +53,7 @@ def main() -> None:
         print(json.dumps(parse(given)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
-        for side in SIDES:
-            command = [sys.executable, *sys.argv, "--side", side, "--folder", folder]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[side] = json.loads(output.splitlines()[-1])
+        found = {side: run_again("--side", side, "--folder", folder) for side in SIDES}
         print(f"{'':8}{'words/s':>10}{'ours is':>10}{'UAS':>8}{'LAS':>8}")
         for side, r in found.items():
             ratio = r["words_per_s"] / found["ours"]["words_per_s"]

@@ -15,8 +15,6 @@ import argparse
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from own_process import run_again
 
 from pipeline import Artifact, LocalExecutor
 from pipeline.graph import make
@@ -131,10 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         draw(arguments.vectors, Path(folder))
         for way in arguments.only:
-            command = [sys.executable, __file__, "--folder", folder, "--only", way]
-            command += ["--threads", str(arguments.threads)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | threads)
-            r = json.loads(done.stdout.splitlines()[-1])
+            r = run_again("--folder", folder, "--only", way, environment=threads)
             print(f"{way:28}{r['seconds']:10,.1f}{r['error']:10,.2f}{r['words']:10,}{r['peak']:10,.0f}", flush=True)
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -23,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from own_process import run_again
 
 from models.small_bert import small_bert
 from models.tasks import VideoText
@@ -82,7 +81,7 @@ def measure(folder: Path, videos: int, workers: int) -> dict[str, object]:
         while not ended.wait(SAMPLE_S):
             samples.append((time.time(), sum(map(anonymous_mib, processes(os.getpid())))))
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     with LocalExecutor(workers=workers) as executor:
         artifacts = run(graph(folder), Store(folder / "store"), executor)
@@ -125,9 +124,7 @@ def main() -> None:
     for videos in arguments.videos:
         with tempfile.TemporaryDirectory() as folder:
             prepare(Path(folder), videos)
-            command = [sys.executable, __file__, "--folder", folder, "--videos", str(videos)]
-            command += ["--workers", str(arguments.workers)]
-            results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+            results.append(run_again("--folder", folder, "--videos", str(videos)))
     print(f"{'videos':24}" + "".join(f"{r['videos']:>12,}" for r in results))
     for name in results[0]["seconds"]:
         each = (1e3 * r["seconds"][name] / r["videos"] for r in results)

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from own_process import run_again
 
 from models.encoder import TaskModel
 from models.small_bert import small_bert
@@ -54,9 +53,7 @@ def main() -> None:
         results: dict[str, dict[str, Any]] = {}
         for _ in range(arguments.rounds):
             for side in SIDES:
-                command = [sys.executable, __file__, "--side", side, "--folder", folder]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                result = json.loads(output.splitlines()[-1])
+                result = run_again("--side", side, "--folder", folder)
                 results[side] = max(result, results.get(side, result), key=lambda r: r["passages_per_s"])
     ours, exact = results["ours"], np.array(results["CrossEncoder float32"]["scores"])
     print(f"{'':24}{'passages/s':>12}{'ours is':>10}{'off by':>10}")

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from own_process import run_again
 
 from models.extended_encoder import embedding_rows, extend_model, load_masked_lm, rows_from_centroids
 from models.small_bert import small_bert
@@ -47,12 +46,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        results = {}
-        for side in SIDES:
-            command = [sys.executable, __file__, "--side", side, "--folder", folder]
-            command += ["--batch", str(arguments.batch), "--steps", str(arguments.steps)]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results[side] = json.loads(output.splitlines()[-1])
+        results = {side: run_again("--side", side, "--folder", folder) for side in SIDES}
     ours = results["ours"]
     print(f"{'':24}{'tokens/s':>12}{'s/step':>10}{'peak MiB':>10}{'ours is':>10}")
     for side, r in results.items():
