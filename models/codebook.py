@@ -30,16 +30,6 @@ def token_path(token: int, branching: int = 12, depth: int = 4) -> tuple[int, ..
     return tuple(token // branching**level % branching for level in reversed(range(depth)))
 
 
-def path_token(path: tuple[int, ...], branching: int = 12) -> int:
-    """The token whose ``token_path`` this is. ValueError where a digit is not below ``branching``."""
-    token = 0
-    for digit in path:
-        if not 0 <= digit < branching:
-            raise ValueError(f"{digit} in the path {path} is not between 0 and {branching - 1}")
-        token = token * branching + digit
-    return token
-
-
 @dataclass(frozen=True)
 class Codebook:
     """Centroids and counts of every level; level 1 has ``branching`` nodes, each the next ``branching`` times more.

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 import models.word_encoder  # noqa: F401 - AutoModel knows it from then on
 from models import unpadded
-from models.extended_encoder import load_masked_lm
+from models.extended_encoder import give_pooler, load_masked_lm
 from models.task_file import TASK, load_task, save_task
 from models.word_layer import WordLayer
 
@@ -154,6 +154,8 @@ def _load_pretrained(directory: str | Path, task: Task, seed: int) -> PreTrained
         torch.manual_seed(seed)  # layers that the checkpoint lacks (a pooler) start from the seed
         if task.masked_lm:
             model, _ = load_masked_lm(str(directory))
+            if task.pooled:
+                give_pooler(model, str(directory))
         else:
             model = AutoModel.from_pretrained(str(directory), dtype=torch.float32)
         task.adapt(model)

@@ -20,6 +20,9 @@ SECOND_MATRIX = ("mobilebert",)
 """Kinds whose output layer has a second matrix beside the embedding."""
 MOST_PADDING = 1024
 """More rows than this beyond the tokenizer's words are words that a wrong or missing tokenizer does not know."""
+POOLER = "pooler."
+"""What the names of a layer above [CLS] begin with, which encoders trained without next sentences lack; tasks that use
+it train it."""
 LIFT = 3.0
 """Brings hidden states, which a layer norm keeps small, onto the straight part of GELU and its kin."""
 
@@ -52,6 +55,22 @@ def load_masked_lm(encoder: str, revision: str = "main") -> tuple[PreTrainedMode
         )
     _start_output_layer(model, missing)
     return model, bool(missing)
+
+
+def give_pooler(model: PreTrainedModel, encoder: str, revision: str = "main") -> set[str]:
+    """The pooler to a model whose class leaves it out, as BertForMaskedLM does.
+
+    Returns which of the pooler's tensors the checkpoint lacks: they are drawn from the global generator.
+    """
+    from transformers import AutoModel
+
+    prefix = model.base_model_prefix
+    if getattr(model.base_model, "pooler", model) is not None:  # it has one, or is of a kind without
+        return set()
+    whole, report = AutoModel.from_pretrained(encoder, revision=revision, dtype=torch.float32, output_loading_info=True)
+    setattr(model, prefix, whole)
+    model.tie_weights()
+    return {f"{prefix}.{name}" for name in report["missing_keys"] if name.startswith(POOLER)}
 
 
 @torch.no_grad()

@@ -20,7 +20,8 @@ class LambForm:
     phi_clip: tuple[float, float] | None = None
     """Bounds of a tensor's norm in the ratio, the paper's phi; none: the norm as it is."""
     pre_normalise: bool = False
-    """Divide the whole gradient by its norm first, as NVIDIA's does."""
+    """Divide the whole gradient by its norm first, whatever that is, as NVIDIA describes NVLAMB. Its kernel divides
+    only where the norm is above a bound, as Train's ``clip_norm`` does."""
 
 
 class Lamb(torch.optim.Optimizer):

@@ -17,8 +17,6 @@ from functools import lru_cache
 
 UPPER, LOWER = "↑↓"
 SEPARATOR = "¦"
-KEEP = f"{LOWER}0;d{SEPARATOR}"
-"""The rule of words whose lemma is the lower-cased form."""
 
 
 @lru_cache(maxsize=1 << 16)

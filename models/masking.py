@@ -10,28 +10,31 @@ from models.vocabulary import Vocabulary
 def mask_words(
     ids: np.ndarray,
     candidates: np.ndarray,
-    probability: float,
+    n: float,
     rng: np.random.Generator,
     vocabulary: Vocabulary,
     whole_words: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hide some of ``ids`` [L] in place; returns the positions, ascending, and what stood there, both [n].
 
-    A ``probability`` of the positions ``candidates`` is taken, one at least: 80 % become [MASK], 10 % a random word,
+    Of the positions ``candidates`` ``n`` are taken, rounded, and one at least: 80 % become [MASK], 10 % a random word,
     10 % stay. Visual words are treated alike; a random word is one of the same kind, and none of a dead leaf.
 
     whole_words    take all wordpieces of a word or none, as in google-research/bert's whole-word masking; the last
                    word taken may then bring some positions more than asked for
     """
-    n = max(1, round(probability * len(candidates)))
+    size = max(1, round(n))
     if whole_words:
-        words = np.cumsum(~vocabulary.continues[ids[candidates]])
+        begins = ~vocabulary.continues[ids[candidates]]
+        # Also where a text begins: without the blank that some tokenizers mark words by, or within a word.
+        begins |= np.diff(candidates, prepend=-1) > 1
+        words = np.cumsum(begins) - 1
         order = rng.permutation(words.max() + 1)
         sizes = np.bincount(words)[order]
-        taken = order[np.cumsum(sizes) - sizes < n]
+        taken = order[np.cumsum(sizes) - sizes < size]
         positions = candidates[np.isin(words, taken)]
     else:
-        positions = np.sort(rng.permutation(candidates)[:n])
+        positions = np.sort(rng.permutation(candidates)[:size])
     targets = ids[positions]
     fate = rng.random(len(positions))
     visual = targets >= vocabulary.first_visual

@@ -43,11 +43,16 @@ def best_windows(lengths: Sequence[int], windows: Sequence[Window]) -> list[int]
     """
     starts = list(accumulate(lengths, initial=0))
     best: list[int] = []
+    oldest = 0
     for sentence in range(len(lengths)):
+        while windows[oldest][1] <= sentence:
+            oldest += 1
         contexts = []
-        for number, (first, end) in enumerate(windows):
-            if first <= sentence < end:
-                left, right = starts[sentence] - starts[first], starts[end] - starts[sentence + 1]
-                contexts.append((min(left, right), left + right, -number))
+        for number in range(oldest, len(windows)):
+            first, end = windows[number]
+            if first > sentence:
+                break
+            left, right = starts[sentence] - starts[first], starts[end] - starts[sentence + 1]
+            contexts.append((min(left, right), left + right, -number))
         best.append(-max(contexts)[2])
     return best

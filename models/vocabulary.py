@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 JOIN = "[>]"
 """Stands between the words and the visual words of a sequence."""
+GOES_ON = "##"
+"""What WordPiece puts before a piece that goes on a word."""
+BLANKS = ("Ġ", "▁")
+"""What byte-level BPE and SentencePiece write for the blank before a word."""
 _VISUAL = re.compile(r"<v:(\d+(?:\.\d+)*)>")
 _DEAD = "dead_visual_words"
 """Which of the codebook's tokens no clip belongs to, as "0-6,8-20735": one of the settings in tokenizer_config.json."""
@@ -78,11 +82,26 @@ class Vocabulary:
 
     @cached_property
     def continues(self) -> np.ndarray:
-        """Whether an id is a wordpiece that goes on a word, "##s": bool, one for every id."""
-        names = self.tokenizer.convert_ids_to_tokens(list(range(self.n_text)))
+        """Whether an id is a piece that goes on a word: bool, one for every id.
+
+        WordPiece marks those, "##s"; byte-level BPE and SentencePiece mark the others, by the blank before a word.
+        """
         continues = np.zeros(len(self.tokenizer), bool)
-        continues[: self.n_text] = [str(name).startswith("##") for name in names]
+        if self.is_wordpiece:
+            continues[: self.n_text] = [name.startswith(GOES_ON) for name in self._text_words]
+        else:
+            continues[: self.n_text] = [not name.startswith(BLANKS) for name in self._text_words]
+            continues[self.tokenizer.all_special_ids] = False
         return continues
+
+    @cached_property
+    def is_wordpiece(self) -> bool:
+        """Whether words are cut as BERT's tokenizer cuts them."""
+        return any(name.startswith(GOES_ON) for name in self._text_words)
+
+    @cached_property
+    def _text_words(self) -> list[str]:
+        return [str(name) for name in self.tokenizer.convert_ids_to_tokens(list(range(self.n_text)))]
 
     @cached_property
     def live_visual(self) -> np.ndarray:
@@ -102,11 +121,6 @@ class Vocabulary:
                 "extend the encoder with the codebook that made the tokens"
             )
         return numbers + self.first_visual
-
-    def visual_tokens(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """A codebook's tokens [n] uint16 of the visual words among ``ids``."""
-        numbers = np.asarray(ids, np.int64)
-        return (numbers[numbers >= self.first_visual] - self.first_visual).astype(np.uint16)
 
     def word(self, id_: int) -> str:
         """What an id stands for: a wordpiece, ``[>]`` or a visual word."""

@@ -79,13 +79,13 @@ class WordLayer:
 
     def likeliest(self, hidden_nD: Tensor, vocabulary: Vocabulary) -> list[list[dict[str, Any]]]:
         """For each position the likeliest words with their probabilities, to be read."""
-        if not len(hidden_nD):
-            return []
-        top = self.logits(hidden_nD).softmax(-1).topk(TOP)
-        return [
-            [{"word": vocabulary.word(w), "probability": round(p, 4)} for w, p in zip(words, ps, strict=True)]
-            for words, ps in zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        ]
+        found: list[list[dict[str, Any]]] = []
+        for mine in _chunks(len(hidden_nD), self.model.get_output_embeddings().weight):
+            top = self.logits(hidden_nD[mine]).softmax(-1).topk(TOP)
+            for words, ps in zip(top.indices.tolist(), top.values.tolist(), strict=True):
+                pairs = zip(words, ps, strict=True)
+                found.append([{"word": vocabulary.word(w), "probability": round(p, 4)} for w, p in pairs])
+        return found
 
 
 def _chunks(n: int, weight_VD: Tensor) -> Iterator[slice]:

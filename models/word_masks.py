@@ -85,8 +85,7 @@ class Sentence:
 
 def whole_words(vocabulary: Vocabulary) -> np.ndarray:
     """Which of the text encoder's words can stand alone, bool: no piece of a longer word, no sign, no [unused7]."""
-    names = vocabulary.tokenizer.convert_ids_to_tokens(list(range(vocabulary.n_text)))
-    return np.array([name.isalnum() for name in names])
+    return np.array([vocabulary.word(id_).isalnum() for id_ in range(vocabulary.n_text)])
 
 
 def drawn_words(logits_nV: Tensor, allowed_V: Tensor, temperature: float, chance_n: Sequence[float]) -> list[int]:

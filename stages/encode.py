@@ -39,7 +39,7 @@ class Encode(Stage):
     ``source`` where the table has that column.
     """
 
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"rows": (), "more": (), MODEL: ()}
     optional: ClassVar[frozenset[str]] = frozenset({"more"})
 
@@ -84,8 +84,12 @@ class Encode(Stage):
 
 
 def check_fit(task: Task, model: Path) -> None:
-    """UserError where the task needs words predicted, and the encoder in ``model`` cannot, or where it makes sequences
-    that are longer than that can read."""
+    """UserError where the task needs words predicted and the encoder in ``model`` cannot, where it needs another kind
+    of tokenizer, or where it makes sequences that are longer than that can read."""
+    try:
+        task.check(AutoTokenizer.from_pretrained(str(model)))
+    except ValueError as error:
+        raise UserError(f"{type(task).__name__} does not go with the tokenizer in {model}: {error}") from error
     if task.masked_lm:
         try:
             check_predicts_words(model)

@@ -12,14 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from models.task_file import load_task
 from models.tasks import Task
 from models.tasks.multi_task import own_examples
 from pipeline import Artifact, Executor, Resources, Stage
 from pipeline.progress import say
 from pipeline.store import part_rows, read_part, write_json
 from stages.examples import POSITIONS, MappedExamples
-from stages.inference import Inference
+from stages.inference import Inference, adopted
 
 METRICS = "metrics.json"
 
@@ -47,7 +46,7 @@ class Evaluate(Stage):
     """Seeds what the task draws (masks, negatives); with Train's seed, it is what Train's evaluations saw."""
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
-        task = self.task.adopt(load_task(inputs["model"].path))
+        task = adopted(self.task, inputs["model"].path)
         parts = inputs["examples"].parts
         examples = MappedExamples((own_examples(read_part(part), task, self.group) for part in parts), out)
         positions = examples.positions_of(self.split, self.group, task.seen)

@@ -13,9 +13,11 @@ from transformers import AutoTokenizer
 from models.encoder import Encoded, TaskModel
 from models.heap import trim_heap
 from models.precision import best_device, has_fast_bf16
+from models.task_file import load_task
 from models.tasks import Batch, Row, Task
 from models.tasks.task import has_windows
 from models.vocabulary import Vocabulary
+from pipeline import UserError
 from stages.micro_batches import cut
 from stages.windows import join_windows
 
@@ -23,6 +25,19 @@ MICRO_BATCH_TOKENS = 8192
 
 Reader = Callable[[torch.nn.Module, Encoded, Batch, Vocabulary], list[Any]]
 """A task's ``predict`` or ``evaluate``."""
+
+
+def adopted(task: Task, directory: Path, member: str | None = None) -> Task:
+    """The task with what the one saved in ``directory``, a trained model's or that of examples, has learned.
+
+    Of several tasks that lie there, with what ``member`` has. UserError where none lies there, or another.
+    """
+    try:
+        saved = load_task(directory)
+        saved, _ = saved.members().get(member or "", (saved, ""))
+        return task.adopt(saved)
+    except ValueError as error:
+        raise UserError(f"{directory}: {error}") from error
 
 
 class Inference:
@@ -34,6 +49,8 @@ class Inference:
 
     def __init__(self, directory: Path, task: Task | None = None, trained: bool = True, exact: bool = False) -> None:
         self.device = best_device()
+        if trained and task:
+            task = adopted(task, directory)
         model = TaskModel.load(directory, task) if trained or not task else TaskModel.start(directory, task, seed=0)
         self.model = model.to(self.device).eval()
         self.task = self.model.task

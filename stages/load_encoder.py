@@ -9,23 +9,22 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-import models  # noqa: F401 - transformers imports torchvision, which needs this first
+from models.extended_encoder import POOLER, give_pooler
 from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.store import file_digest
 from stages.encoder_source import check_encoder, encoder_fingerprint, explain
-
-POOLER = "pooler."
-"""A layer that encoders trained without next sentences lack; tasks that use it train it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadEncoder(Stage):
     """Take an encoder from the hub or a directory.
 
-    Out  a Hugging Face directory (config.json, model.safetensors, tokenizer files) with every layer that the
-         checkpoint has; layers that it lacks stay missing and start from the seed of what trains them
+    Out  a Hugging Face directory (config.json, model.safetensors, tokenizer files) with the layers of the class that
+         the configuration names, and the pooler; layers that the checkpoint lacks stay missing and start from the seed
+         of what trains them
     """
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"encoder"})
 
     encoder: str = "google-bert/bert-base-uncased"
@@ -82,7 +81,7 @@ class LoadEncoder(Stage):
                     )
                 except (RuntimeError, SafetensorError) as error:
                     raise ValueError(f"its weights are damaged or do not fit its config.json ({error})") from error
-                missing = set(report["missing_keys"])
+                missing = set(report["missing_keys"]) | give_pooler(model, self.encoder, self.revision)
         inside = "" if model is model.base_model else f"{model.base_model_prefix}."
         lacking = sorted(n for n in missing if n.startswith(inside) and not n.removeprefix(inside).startswith(POOLER))
         if lacking:

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal
 from models.lamb import LambForm
 from models.optimizers import OptimizerName
 from models.schedules import Schedule
-from models.task_file import load_task
 from models.tasks import Task
 from pipeline import Artifact, Executor, Resources, Stage, UserError
 from stages.encode import check_fit
 from stages.examples import POSITIONS
+from stages.inference import adopted
 from stages.training_loop import BEST, CHECKPOINT, METRICS, TrainingRun, train_loop
 
 
@@ -32,7 +32,7 @@ class Train(Stage):
     (seed, step, micro-batch).
     """
 
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("length", "split")}
     neutral: ClassVar[frozenset[str]] = frozenset({"micro_batch_tokens", "gradient_checkpointing", "checkpoint_every"})
 
@@ -131,12 +131,7 @@ class Train(Stage):
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         if not (out / METRICS).is_file():
             examples = inputs["examples"]
-            try:
-                made_for = load_task(examples.path)
-                made_for, _ = made_for.members().get(self.group or "", (made_for, ""))
-                task = self.task.adopt(made_for)
-            except ValueError as error:
-                raise UserError(f"{examples.path}: {error}") from error
+            task = adopted(self.task, examples.path, self.group)
             check_fit(task, inputs["model"].path)
             run = TrainingRun(replace(self, task=task), inputs["model"].path, tuple(examples.parts), out)
             executor.fit(train_loop, run, Resources(gpus=1))

@@ -30,7 +30,6 @@ from models.position_rows import unreached_positions_stay
 from models.precision import has_fast_bf16
 from models.row_gradient import RowGradient
 from models.schedules import share_of_peak
-from models.tasks import Task
 from models.tasks.task import has_windows
 from models.vocabulary import Vocabulary
 from pipeline import UserError
@@ -318,7 +317,7 @@ class Trainer:
             self.ranks.wait()
             kept = self.selection.step
             self.model.load_state_dict(self._load(BEST.format(kept)))
-        if type(self.task).tune is not Task.tune:
+        if self.task.tunes:
             self.model.task = self.task.tune(self._evaluation_rows(self.batches.dev()))
         if not self.ranks.rank:
             self._write(kept)

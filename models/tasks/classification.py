@@ -17,7 +17,7 @@ from models.encoder import Encoded
 from models.scoring import glue
 from models.sentence_head import SentenceHead
 from models.tasks.segments import encode_segments
-from models.tasks.task import Batch, Row, Task, collate_ids, label_of
+from models.tasks.task import Batch, Row, Task, collate_ids, label_of, labels_of
 from models.vocabulary import Vocabulary
 
 EXAMPLE = [
@@ -63,12 +63,7 @@ class ClassifyText(Task):
     """What is reported beside accuracy and macro-F1: nothing, Matthews' correlation, or F1 of the last label."""
 
     def learn(self, tables: Iterable[pa.Table]) -> Self:
-        if self.labels:
-            return self
-        labels = {label for table in tables for label in table["label"].unique().to_pylist() if label}
-        if len(labels) < 2:
-            raise ValueError(f"the training rows have {len(labels)} different labels; it takes two or more")
-        return replace(self, labels=tuple(sorted(labels)))
+        return replace(self, labels=self.labels or labels_of(tables))
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         gold, split = label_of(row), row.get("split")

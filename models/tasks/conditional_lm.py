@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -15,7 +14,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from models.encoder import Encoded
 from models.masking import mask_words
-from models.tasks.task import Batch, Examples, Row, Task, collate_ids
+from models.tasks.masked_words import fitting_words, hidden_words, perplexity
+from models.tasks.task import Batch, Examples, Row, Task, collate_ids, labels_of
 from models.tasks.video_text import text_ids
 from models.vocabulary import Vocabulary
 
@@ -57,24 +57,24 @@ class ConditionalLM(Task):
     labels: tuple[str, ...] = ()
     """The labels; empty for those of the training rows, sorted."""
     mask_probability: float = 0.15
-    """Share of a sentence's positions to predict; 80 % of them masked, 10 % random, 10 % kept."""
+    """Share of a sentence's wordpieces to predict; 80 % of them masked, 10 % random, 10 % kept."""
     most_masks: int = 20
-    """Positions of a sentence to predict at most."""
+    """Wordpieces of a sentence to predict at most."""
     max_tokens: int = 64
     """Wordpieces of a sentence, [CLS] and [SEP] included; of longer ones the end is cut."""
     faithful: bool = False
-    """As 1024er/cbert_aug does: the same positions of a sentence are masked in every epoch; random words are words of
-    the same sentence; more than two labels start from noise alone."""
+    """As 1024er/cbert_aug does: the same positions of a sentence are masked in every epoch, a share of all positions
+    with [CLS] and [SEP]; random words are words of the same sentence; more than two labels start from noise alone."""
 
     # ------------------------------------------------------------------------------------------- examples
 
     def learn(self, tables: Iterable[pa.Table]) -> Self:
-        if self.labels:
-            return self
-        labels = {label for table in tables for label in table["label"].unique().to_pylist() if label}
-        if len(labels) < 2:
-            raise ValueError(f"the training rows have {len(labels)} different labels; it takes two or more")
-        return replace(self, labels=tuple(sorted(labels)))
+        return replace(self, labels=self.labels or labels_of(tables))
+
+    def check(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Words that stand alone and pieces that go on a word are told apart by WordPiece's mark."""
+        if not Vocabulary.of(tokenizer).is_wordpiece:
+            raise ValueError("single words are replaced, which BERT's WordPiece tells from pieces of words")
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         if row.get("label") not in self.labels:
@@ -94,8 +94,8 @@ class ConditionalLM(Task):
             rng = np.random.default_rng(REFERENCE_SEED)
         ids = np.array(example["input_ids"], np.int64)
         words = ids[1:-1].copy()
-        share = min(self.mask_probability, self.most_masks / len(words))
-        positions, targets = mask_words(ids, np.arange(1, len(ids) - 1), share, rng, vocabulary)
+        share = self.mask_probability * (len(ids) if self.faithful else len(words))
+        positions, targets = mask_words(ids, np.arange(1, len(ids) - 1), min(share, self.most_masks), rng, vocabulary)
         if self.faithful:
             random = positions[(ids[positions] != vocabulary.mask) & (ids[positions] != targets)]
             ids[random] = rng.choice(words, len(random))
@@ -108,11 +108,8 @@ class ConditionalLM(Task):
         label_B = torch.tensor([int(e["label"]) for e in examples])
         batch.token_type_ids_BL = label_B[:, None].expand_as(batch.input_ids_BL).contiguous()
         if "targets" in examples[0]:
-            length = batch.input_ids_BL.shape[1]
-            positions = np.concatenate([i * length + e["positions"] for i, e in enumerate(examples)])
-            targets = np.concatenate([e["targets"] for e in examples])
-            batch.labels = {"position": torch.from_numpy(positions), "target": torch.from_numpy(targets)}
-            batch.counts["loss"] = float(len(targets))
+            batch.labels = hidden_words(list(enumerate(examples)), batch.input_ids_BL.shape[1])
+            batch.counts["loss"] = float(len(batch.labels["target"]))
         return batch
 
     # ------------------------------------------------------------------------------------------- objective
@@ -155,14 +152,11 @@ class ConditionalLM(Task):
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
         """Accuracy and perplexity of hidden words."""
         n, right, log_p = np.sum([(r["n"], r["right"], r["log_p"]) for r in rows], axis=0)
-        return {"accuracy": right / n, "perplexity": math.exp(min(-log_p / n, 700.0))}
+        return {"accuracy": right / n, "perplexity": perplexity(n, log_p)}
 
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """The likeliest words at each [MASK] of the text, under its label."""
-        assert encoded.words is not None
-        answers = []
-        for i, example in enumerate(batch.examples):
-            masks = torch.from_numpy(np.flatnonzero(np.asarray(example["input_ids"]) == vocabulary.mask))
-            found = encoded.words.likeliest(encoded.last_BLD[i, masks], vocabulary)
-            answers.append({"id": example["id"], "label": self.labels[example["label"]], "masks": found})
-        return answers
+        return [
+            {"id": example["id"], "label": self.labels[example["label"]], "masks": masks}
+            for example, masks in zip(batch.examples, fitting_words(encoded, batch, vocabulary), strict=True)
+        ]

@@ -197,10 +197,13 @@ class ExtractiveSummary(Task):
         """A logit for every place of [documents, most sentences]."""
         found = encoded.last_BLD.flatten(0, 1)[batch.labels["at"]]
         mask = batch.labels["sentence"]
-        vectors = found.new_zeros(*mask.shape, found.shape[-1])
-        vectors[mask] = found
-        logits: Tensor = head(vectors, mask)
-        return logits.float()
+        vectors = found.new_zeros(*mask.shape, found.shape[-1], dtype=torch.float32)
+        vectors[mask] = found.float()
+        with torch.autocast(
+            vectors.device.type, enabled=False
+        ):  # sentences are ranked by more than bf16's three digits
+            logits: Tensor = head(vectors, mask)
+        return logits
 
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
         logits, mask = self._logits(head, encoded, batch), batch.labels["sentence"]

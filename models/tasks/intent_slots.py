@@ -82,15 +82,17 @@ class LabelUtterances(Task):
     # ------------------------------------------------------------------------------------------- examples
 
     def learn(self, tables: Iterable[pa.Table]) -> Self:
-        intents, tags = set(self.intents), set(self.tags)
+        intents: set[str] = set()
+        tags: set[str] = set()
         for table in tables:
             if not self.intents:
                 intents.update(filter(None, table["intent"].unique().to_pylist()))
             if not self.tags:
                 tags.update(tag for row in table["tags"].to_pylist() for tag in row or [])
-        if not intents or not tags:
-            raise ValueError(f"the training rows have no {'tags' if intents else 'intents'}")
-        return replace(self, intents=tuple(sorted(intents)), tags=tuple(sorted(tags)))
+        found = replace(self, intents=self.intents or tuple(sorted(intents)), tags=self.tags or tuple(sorted(tags)))
+        if not found.intents or not found.tags:
+            raise ValueError(f"the training rows have no {'tags' if found.intents else 'intents'}")
+        return found
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
         words, tags, intent, split = words_of(row), row.get("tags"), row.get("intent"), row.get("split")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.masking import mask_words
+from models.sentence_head import SentenceHead
+from models.tasks.masked_words import fitting_words, hidden_words, perplexity, sums_by_term
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids
 from models.tasks.video_text import stretch, text_ids
 from models.vocabulary import Vocabulary
@@ -56,9 +57,10 @@ class MaskedLM(Task):
     max_length: int = 128
     """Wordpieces of a sequence, [CLS] and [SEP] included."""
     next_sentence: bool = True
-    """Whether half of the sequences go on with another document's sentences, which [CLS] is to notice."""
+    """Whether half of the sequences go on with another document's sentences, which [CLS] is to notice. Where there is
+    one document alone nothing is asked of [CLS]."""
     mask_probability: float = 0.15
-    """Share of the words to predict; 80 % of them masked, 10 % random, 10 % kept."""
+    """Share of a sequence, [CLS] and [SEP] counted too, to predict; 80 % of it masked, 10 % random, 10 % kept."""
     whole_words: bool = False
     """Whether all wordpieces of a word are masked, or none."""
     short_share: float = 0.1
@@ -67,6 +69,10 @@ class MaskedLM(Task):
     def __post_init__(self) -> None:
         if self.max_length < 8:
             raise ValueError("max_length must be at least 8")
+
+    @property
+    def pooled(self) -> bool:
+        return self.next_sentence
 
     @property
     def _room(self) -> int:
@@ -120,29 +126,33 @@ class MaskedLM(Task):
             first, second = truncated_pair(first, second, self._room, rng)
             input_ids = np.concatenate([cls, first, sep, second, sep]).astype(np.int64)
         else:
-            first, is_next = stretch(example["text"], self._room, rng), False
+            first, is_next = stretch(example["text"], self._room, rng), None
             input_ids = np.concatenate([cls, first, sep]).astype(np.int64)
         candidates = np.delete(np.arange(len(input_ids)), [0, len(first) + 1, len(input_ids) - 1])
-        positions, targets = mask_words(input_ids, candidates, self.mask_probability, rng, vocabulary, self.whole_words)
+        n = self.mask_probability * len(input_ids)
+        positions, targets = mask_words(input_ids, candidates, n, rng, vocabulary, self.whole_words)
         token_types = (np.arange(len(input_ids)) > len(first) + 1).astype(np.int64)
         drawn = {"input_ids": input_ids, "token_type_ids": token_types, "is_next": is_next}
         return {**drawn, "positions": positions, "targets": targets}
 
     def _pair(
         self, examples: Examples, index: int, example: Row, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Some of the example's first sentences, then the others or as much of another document, and which it is."""
+    ) -> tuple[np.ndarray, np.ndarray, bool | None]:
+        """Some of the example's first sentences, then the others or as much of another document, and which it is; None
+        where there is no other."""
         text, ends = example["text"], example["ends"]
         n_first = int(rng.integers(1, len(ends))) if len(ends) > 1 else 1
         first, rest = text[: ends[n_first - 1]], text[ends[n_first - 1] :]
-        if len(ends) == 1 or rng.random() < 0.5:
-            position = examples.other(index, "id", rng)
-            if position is not None:
-                other = examples[position]
-                start = int(rng.choice([0, *other["ends"][:-1]]))
-                enough = np.searchsorted(other["ends"], start + (len(rest) or self._room - len(first)))
-                return first, other["text"][start : other["ends"][: enough + 1][-1]], False
-        return first, rest, True
+        position = examples.other(index, "id", rng)
+        if position is None:
+            return first, rest, None
+        if len(rest) and rng.random() < 0.5:
+            return first, rest, True
+        other = examples[position]
+        start = int(rng.choice([0, *other["ends"][:-1]]))
+        wanted = len(rest) or max(1, self._room - len(first))
+        enough = np.searchsorted(other["ends"], start + wanted)
+        return first, other["text"][start : other["ends"][: enough + 1][-1]], False
 
     def lay_out(self, example: Row, vocabulary: Vocabulary) -> dict[str, Any]:
         ids = np.concatenate([[vocabulary.cls], example["text"][: self._room], [vocabulary.sep]]).astype(np.int64)
@@ -150,45 +160,36 @@ class MaskedLM(Task):
 
     def collate(self, examples: Sequence[Row], vocabulary: Vocabulary) -> Batch:
         """``labels`` holds of drawn examples the masked words' ``position`` (in the flattened batch) and ``target``,
-        and of pairs ``is_next``."""
+        and of pairs that are asked about ``pair`` (their rows) and ``is_next``."""
         batch = collate_ids(examples, vocabulary)
         if "targets" in examples[0]:
-            length = batch.input_ids_BL.shape[1]
-            positions = np.concatenate([i * length + e["positions"] for i, e in enumerate(examples)])
-            targets = np.concatenate([e["targets"] for e in examples])
-            is_next = torch.tensor([int(e["is_next"]) for e in examples])
-            batch.labels = {"position": torch.from_numpy(positions), "target": torch.from_numpy(targets)}
-            batch.labels["is_next"] = is_next
-            batch.counts = {WORD: float(len(targets)), NEXT: float(self.next_sentence and len(examples))}
+            batch.labels = hidden_words(list(enumerate(examples)), batch.input_ids_BL.shape[1])
+            pairs = [i for i, e in enumerate(examples) if e["is_next"] is not None]
+            batch.labels["pair"] = torch.tensor(pairs, dtype=torch.int64)
+            batch.labels["is_next"] = torch.tensor([int(examples[i]["is_next"]) for i in pairs], dtype=torch.int64)
+            batch.counts = {WORD: float(len(batch.labels["target"])), NEXT: float(len(pairs))}
         return batch
 
     # ------------------------------------------------------------------------------------------- objective
 
     def head(self, config: PreTrainedConfig) -> nn.Module:
-        """BERT's pooler and two logits for the next sentence; nothing without."""
-        if not self.next_sentence:
-            return nn.Identity()
-        width = config.hidden_size
-        head = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2))
-        for layer in head:
-            if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, std=0.02)
-                nn.init.zeros_(layer.bias)
-        return head
+        """Two logits for the next sentence from BERT's pooler; nothing without."""
+        return SentenceHead(config, 2, dropout=0.0) if self.next_sentence else nn.Identity()
 
     def loss(self, head: nn.Module, encoded: Encoded, batch: Batch, totals: Mapping[str, float]) -> dict[str, Tensor]:
         assert encoded.words is not None
         log_p = encoded.words.log_p(encoded.at(batch.labels["position"]), batch.labels["target"])
         losses = {WORD: -log_p.sum() / totals[WORD]}
-        if self.next_sentence:
+        if batch.counts[NEXT]:
             log_p, _ = self._next(head, encoded, batch)
             losses[NEXT] = -log_p.sum() / totals[NEXT]
         return losses
 
     @staticmethod
     def _next(head: nn.Module, encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The same [B] of what each sequence goes on with."""
-        return _scored(head(encoded.last_BLD[:, 0]), batch.labels["is_next"])
+        """The log-probability [p] of what each pair is, and whether that is the likelier."""
+        logits_p2, target_p = head(encoded)[batch.labels["pair"]], batch.labels["is_next"]
+        return -F.cross_entropy(logits_p2, target_p, reduction="none"), logits_p2.argmax(-1) == target_p
 
     # ------------------------------------------------------------------------------------------- answers
 
@@ -197,7 +198,7 @@ class MaskedLM(Task):
         assert encoded.words is not None
         hidden_nD = encoded.at(batch.labels["position"])
         scored = {WORD: encoded.words.scored(hidden_nD, batch.labels["target"])}
-        if self.next_sentence:
+        if batch.counts[NEXT]:
             scored[NEXT] = self._next(head, encoded, batch)
         return [
             {"term": term, "n": len(right), "right": int(right.sum()), "log_p": float(log_p.sum())}
@@ -206,29 +207,17 @@ class MaskedLM(Task):
 
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
         """Accuracy and perplexity of masked words, accuracy of the next sentence."""
-        sums: dict[str, np.ndarray] = {}
-        for row in rows:
-            sums[row["term"]] = sums.get(row["term"], np.zeros(3)) + (row["n"], row["right"], row["log_p"])
+        sums = sums_by_term(rows)
         figures = {f"{term}_accuracy": right / n for term, (n, right, _) in sums.items()}
         if WORD in sums:
             n, _, log_p = sums[WORD]
-            figures["word_perplexity"] = math.exp(min(-log_p / n, 700.0))
+            figures["word_perplexity"] = perplexity(n, log_p)
         return figures
 
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """The likeliest words at each [MASK]."""
-        assert encoded.words is not None
-        answers = []
-        for i, laid_out in enumerate(batch.examples):
-            masks = torch.from_numpy(np.flatnonzero(laid_out["input_ids"] == vocabulary.mask))
-            found = encoded.words.likeliest(encoded.last_BLD[i, masks], vocabulary)
-            answers.append({"id": laid_out["example"]["id"], "masks": found})
-        return answers
-
-
-def _scored(logits_nC: Tensor, target_n: Tensor) -> tuple[Tensor, Tensor]:
-    logits_nC = logits_nC.float()
-    return -F.cross_entropy(logits_nC, target_n, reduction="none"), logits_nC.argmax(-1) == target_n
+        found = fitting_words(encoded, batch, vocabulary)
+        return [{"id": e["example"]["id"], "masks": masks} for e, masks in zip(batch.examples, found, strict=True)]
 
 
 def truncated_pair(

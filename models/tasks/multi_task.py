@@ -80,6 +80,15 @@ class MultiTask(Task):
         tokens, fields, name = max((*task.most_tokens(), name) for name, task in self.tasks.items())
         return tokens, tuple(f"tasks.{name}.{field}" for field in fields)
 
+    @property
+    def pooled(self) -> bool:
+        """As of an encoder that is loaded for tasks that predict no words."""
+        return True
+
+    def check(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        for task in self.tasks.values():
+            task.check(tokenizer)
+
     def members(self) -> Mapping[str, tuple[Task, str]]:
         return {name: (task, f"{_head_of(name)}.") for name, task in self.tasks.items()}
 
@@ -97,6 +106,13 @@ class MultiTask(Task):
         if not isinstance(other, MultiTask) or set(other.tasks) != set(self.tasks):
             raise ValueError(f"made for {_title(other)}, not for {_title(self)}")
         return replace(self, tasks={name: task.adopt(other.tasks[name]) for name, task in self.tasks.items()})
+
+    def shares_head(self, other: Task) -> bool:
+        return (
+            isinstance(other, MultiTask)
+            and set(other.tasks) == set(self.tasks)
+            and all(task.shares_head(other.tasks[name]) for name, task in self.tasks.items())
+        )
 
     def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterator[Row]:
         for name, group in groupby(rows, key=lambda row: str(row.get(GROUP))):
@@ -191,6 +207,10 @@ class MultiTask(Task):
         """Every task's figures, as ``task/figure``."""
         figures = self._of_each(rows, lambda task, mine: task.metrics(mine))
         return {f"{name}/{figure}": value for name, values in figures.items() for figure, value in values.items()}
+
+    @property
+    def tunes(self) -> bool:
+        return any(task.tunes for task in self.tasks.values())
 
     def tune(self, rows: Iterable[Row]) -> Self:
         return replace(self, tasks={**self.tasks, **self._of_each(rows, lambda task, mine: task.tune(mine))})

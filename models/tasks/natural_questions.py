@@ -255,6 +255,10 @@ class NaturalQuestions(Task):
             return {}
         return figures(long, "long", self.long_threshold) | figures(short, "short", self.short_threshold)
 
+    @property
+    def tunes(self) -> bool:
+        return self.long_threshold is None or self.short_threshold is None
+
     def tune(self, rows: Iterable[Row]) -> Self:
         long, short = _judged(rows)
         if not long:

@@ -61,6 +61,10 @@ class JudgeRelevance(Task):
     """Wordpieces of query and text. The text has max_tokens - query - 2 of them, as in nyu-dl/dl4marco-bert, so that
     one place stays free."""
 
+    def __post_init__(self) -> None:
+        if not 3 <= self.max_query_tokens <= self.max_tokens - 3:
+            raise ValueError("max_query_tokens is 3 or more and leaves 3 or more of max_tokens to the text")
+
     # ------------------------------------------------------------------------------------------- examples
 
     def encode(self, row: Row, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:

@@ -222,9 +222,13 @@ class SpanQA(Task):
         """Exact match and F1 by SQuAD's rule, of version 2 where ``unanswerable``. Unlabelled rows do not count."""
         return squad.figures(_scored(rows), self._threshold if self.unanswerable else None)
 
+    @property
+    def tunes(self) -> bool:
+        return self.unanswerable and self.null_threshold is None
+
     def tune(self, rows: Iterable[Row]) -> Self:
         questions = _scored(rows)
-        if not self.unanswerable or self.null_threshold is not None or not questions:
+        if not self.tunes or not questions:
             return self
         _, threshold = squad.best_threshold(questions, [squad.f1(q.prediction, q.answers) for q in questions])
         return replace(self, null_threshold=threshold)

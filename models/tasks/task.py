@@ -100,6 +100,11 @@ class Task(ABC):
     all_layers: ClassVar[bool] = False
     """Whether its head reads every layer of the encoder."""
 
+    @property
+    def pooled(self) -> bool:
+        """Whether a task that predicts words reads the pooled state too, and has the encoder loaded with its pooler."""
+        return False
+
     def inputs(self) -> Mapping[str, tuple[str, ...]]:
         """Encode's inputs of rows, each with the columns it must have, where rows are of several kinds: they then have
         the name of their input under ``group``. Empty: one kind, with ``columns``."""
@@ -112,11 +117,16 @@ class Task(ABC):
     def adopt(self, other: Task) -> Self:
         """This task with what ``other`` has learned in the fields that are empty here.
 
-        ValueError where the two are different recipes.
+        ValueError where the two are different recipes, or number their labels, tags or rules in different ways. A
+        threshold of one's own is taken.
         """
-        if not isinstance(other, type(self)):
+        if type(self) is not type(other):
             raise ValueError(f"made for the task {type(other).__name__}, not {type(self).__name__}")
         empty = [name for name in self.learned if getattr(self, name) in EMPTY]
+        for name in set(self.learned).difference(empty):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, tuple) and theirs not in (mine, *EMPTY):
+                raise ValueError(f"made for other {name.replace('_', ' ')}: {_shown(theirs)}, not {_shown(mine)}")
         return replace(self, **{name: getattr(other, name) for name in empty})
 
     def shares_head(self, other: Task) -> bool:
@@ -131,6 +141,10 @@ class Task(ABC):
     def most_tokens(self) -> tuple[int, tuple[str, ...]]:
         """Tokens of the longest sequence that it has the encoder read, and the fields that say so; 0 for no bound."""
         return int(getattr(self, "max_tokens", 0)), ("max_tokens",)
+
+    def check(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """ValueError where it cannot be done in the words of this tokenizer."""
+        return
 
     def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterable[Row]:
         """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
@@ -199,10 +213,20 @@ class Task(ABC):
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
         """The field's official figures from the rows of ``evaluate``, joined where there are windows."""
 
+    @property
+    def tunes(self) -> bool:
+        """Whether ``tune`` has anything to choose."""
+        return False
+
     def tune(self, rows: Iterable[Row]) -> Self:
         """The task with what is chosen on the dev split, thresholds for example, from the rows of ``evaluate``: a
-        trained model is saved with it."""
+        trained model is saved with it. Asked where ``tunes``."""
         return self
+
+
+def _shown(values: Sequence[Any]) -> str:
+    """The first of many values."""
+    return ", ".join(map(str, values[:5])) + (" …" if len(values) > 5 else "")
 
 
 def is_filled(column: pa.ChunkedArray) -> np.ndarray:
@@ -210,6 +234,14 @@ def is_filled(column: pa.ChunkedArray) -> np.ndarray:
     lengths = pc.list_value_length(column).combine_chunks().fill_null(0)
     held: np.ndarray = lengths.to_numpy(zero_copy_only=False) > 0
     return held
+
+
+def labels_of(tables: Iterable[pa.Table]) -> tuple[str, ...]:
+    """The labels of training rows, sorted. ValueError where there are fewer than two."""
+    labels = {label for table in tables for label in table["label"].unique().to_pylist() if label}
+    if len(labels) < 2:
+        raise ValueError(f"the training rows have {len(labels)} different labels; it takes two or more")
+    return tuple(sorted(labels))
 
 
 def label_of(row: Row) -> str | None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from models.encoder import Encoded
 from models.masking import mask_words
+from models.tasks.masked_words import fitting_words, hidden_words, perplexity, sums_by_term
 from models.tasks.task import Batch, Examples, Row, Task, is_filled, pad
 from models.vocabulary import Vocabulary
 
@@ -144,13 +145,9 @@ class VideoText(Task):
         drawn = lay_out(text, visual, vocabulary)
         drawn |= {"regime": regime, "aligned": aligned}
         if regime != JOINT or self.mask_joint:
-            drawn["positions"], drawn["targets"] = mask_words(
-                drawn["input_ids"],
-                np.flatnonzero(drawn["maskable"]),
-                self.mask_probability,
-                rng,
-                vocabulary,
-            )
+            maskable = np.flatnonzero(drawn["maskable"])
+            n = self.mask_probability * len(maskable)
+            drawn["positions"], drawn["targets"] = mask_words(drawn["input_ids"], maskable, n, rng, vocabulary)
         else:
             drawn |= {"positions": np.zeros(0, np.int64), "targets": np.zeros(0, np.int64)}
         return drawn
@@ -203,15 +200,12 @@ class VideoText(Task):
             return batch
         length = input_ids.shape[1]
         told = [(i, e) for i, e in enumerate(examples) if e["aligned"] is not False]
-        none = np.zeros(0, np.int64)
-        positions = np.concatenate([none, *(i * length + e["positions"] for i, e in told)])
-        targets = np.concatenate([none, *(e["targets"] for _, e in told)])
-        regimes = np.concatenate([none, *(np.full(len(e["targets"]), e["regime"]) for _, e in told)])
-        terms = regimes * 2 + (targets >= vocabulary.first_visual)
+        hidden = hidden_words(told, length)
+        regimes = np.concatenate([np.zeros(0, np.int64), *(np.full(len(e["targets"]), e["regime"]) for _, e in told)])
+        terms = regimes * 2 + (hidden["target"].numpy() >= vocabulary.first_visual)
         pairs = [i for i, e in enumerate(examples) if e["aligned"] is not None]
         batch.labels = {
-            "position": torch.from_numpy(positions),
-            "target": torch.from_numpy(targets.astype(np.int64)),
+            **hidden,
             "term": torch.from_numpy(terms),
             "pair": torch.tensor(pairs, dtype=torch.int64),
             "aligned": torch.tensor([float(examples[i]["aligned"]) for i in pairs]),
@@ -274,30 +268,23 @@ class VideoText(Task):
 
     def metrics(self, rows: Iterable[Row]) -> dict[str, float]:
         """Per regime: accuracy and perplexity of masked words and of masked visual words; accuracy of the alignment."""
-        sums: dict[str, np.ndarray] = {}
-        for row in rows:
-            sums[row["term"]] = sums.get(row["term"], np.zeros(3)) + (row["n"], row["right"], row["log_p"])
         figures = {}
-        for name, (n, right, log_p) in sorted(sums.items()):
-            if n:
-                figures[f"{name}_accuracy"] = right / n
-                if name != ALIGNMENT:
-                    figures[f"{name}_perplexity"] = math.exp(min(-log_p / n, 700.0))
+        for name, (n, right, log_p) in sorted(sums_by_term(rows).items()):
+            figures[f"{name}_accuracy"] = right / n
+            if name != ALIGNMENT:
+                figures[f"{name}_perplexity"] = perplexity(n, log_p)
         return figures
 
     def predict(self, head: nn.Module, encoded: Encoded, batch: Batch, vocabulary: Vocabulary) -> list[dict[str, Any]]:
         """For each example the likeliest words at its [MASK]s and, with both kinds of words, whether they match."""
-        assert encoded.words is not None
         probability = torch.sigmoid(head(encoded.last_BLD[:, 0]).float().squeeze(-1)).tolist()
+        words = fitting_words(encoded, batch, vocabulary)
         answers = []
-        for i, laid_out in enumerate(batch.examples):
-            example, ids = laid_out["example"], laid_out["input_ids"]
-            answer: dict[str, Any] = {"video_id": example["video_id"], "aligned_probability": None}
-            if len(example["text"]) and len(example["visual"]):
-                answer["aligned_probability"] = round(probability[i], 4)
-            masks = torch.from_numpy(np.flatnonzero(ids == vocabulary.mask))
-            answer["masks"] = encoded.words.likeliest(encoded.last_BLD[i, masks], vocabulary)
-            answers.append(answer)
+        for laid_out, p, masks in zip(batch.examples, probability, words, strict=True):
+            example = laid_out["example"]
+            of_both = len(example["text"]) and len(example["visual"])
+            aligned = round(p, 4) if of_both else None
+            answers.append({"video_id": example["video_id"], "aligned_probability": aligned, "masks": masks})
         return answers
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from models.masking import mask_words
 from models.vocabulary import Vocabulary
-from tests.models.small_encoders import PIECES, save_tokenizer
+from tests.models.small_encoders import PIECES, save_roberta, save_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_the_pieces_of_a_word_are_hidden_together(vocabulary: Vocabulary) -> Non
     for seed in range(300):
         shown = ids.copy()
         rng = np.random.default_rng(seed)
-        positions, targets = mask_words(shown, np.arange(8), 0.25, rng, vocabulary, whole_words=True)
+        positions, targets = mask_words(shown, np.arange(8), 2, rng, vocabulary, whole_words=True)
         assert (targets == ids[positions]).all()
         assert {1, 2} <= set(positions) or not {1, 2} & set(positions)
         assert {4, 5} <= set(positions) or not {4, 5} & set(positions)
@@ -38,6 +40,31 @@ def test_the_pieces_of_a_word_are_hidden_together(vocabulary: Vocabulary) -> Non
         hidden.append(positions)
     share = np.bincount(np.concatenate(hidden), minlength=8) / 300
     assert share == pytest.approx(share.mean(), abs=0.12), "every word as often as another"
+
+
+def test_words_of_byte_level_pieces_begin_with_a_blank(tmp_path: Path) -> None:
+    tokenizer = save_roberta(tmp_path)
+    words = Vocabulary.of(tokenizer)
+    ids = np.array(tokenizer(" stir the zzz")["input_ids"])
+    begins = [bool(str(words.word(i)).startswith("Ġ")) for i in ids[1:-1]]
+    assert begins == [True, True, True, *[False] * (len(begins) - 3)]
+    assert len(begins) > 3
+    assert not words.continues[[words.cls, words.sep, words.mask]].any()
+    candidates = np.arange(1, len(ids) - 1)
+    hidden = {
+        tuple(mask_words(ids.copy(), candidates, 1, np.random.default_rng(i), words, whole_words=True)[0] - 1)
+        for i in range(50)
+    }
+    assert hidden == {(0,), (1,), tuple(range(2, len(begins)))}
+
+
+def test_a_text_begins_a_word_wherever_it_begins(vocabulary: Vocabulary) -> None:
+    ids = ids_of("the", "cut", ".", "##ting", "##ting")  # two texts: one position stands between them
+    hidden = {
+        tuple(mask_words(ids.copy(), np.array([0, 1, 3, 4]), 1, np.random.default_rng(i), vocabulary, True)[0])
+        for i in range(50)
+    }
+    assert hidden == {(0,), (1,), (3, 4)}
 
 
 def test_one_position_is_always_hidden(vocabulary: Vocabulary) -> None:

@@ -6,8 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel
+from transformers import (
+    AlbertForPreTraining,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertForPreTraining,
+    BertModel,
+    PreTrainedModel,
+)
 
+from models.encoder import TaskModel
+from models.tasks import Batch, MaskedLM
 from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.load_encoder import LoadEncoder
@@ -57,6 +68,33 @@ def test_a_missing_pooler_stays_missing_and_a_missing_layer_is_refused(tmp_path:
     save_file({n: t for n, t in tensors.items() if "query" not in n}, file, {"format": "pt"})
     with pytest.raises(UserError, match="its weights lack 2 tensors of a BertModel"):
         load(tmp_path / "source", tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", [BertForPreTraining, AlbertForPreTraining])
+def test_the_pooler_comes_with_an_encoder_whose_class_leaves_it_out(
+    kind: type[PreTrainedModel], tmp_path: Path
+) -> None:
+    """As bert-base-uncased's does: its configuration names BertForMaskedLM."""
+    save_tokenizer(tmp_path / "source")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    pretrained = kind(kind.config_class(vocab_size=98, **sizes))
+    pretrained.save_pretrained(tmp_path / "source")
+    config = json.loads((tmp_path / "source" / "config.json").read_text())
+    config["architectures"] = [kind.__name__.replace("PreTraining", "MaskedLM")]
+    (tmp_path / "source" / "config.json").write_text(json.dumps(config))
+    out = load(tmp_path / "source", tmp_path / "out").path
+    before, after = (AutoModel.from_pretrained(folder).state_dict() for folder in (tmp_path / "source", out))
+    assert any(name.startswith("pooler.") for name in after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    started = TaskModel.start(out, MaskedLM(), seed=5)
+    assert all(torch.equal(before[name], tensor) for name, tensor in started.encoder.state_dict().items())
+    ids = torch.tensor([[2, 9, 3]])
+    assert started(Batch(ids, torch.ones_like(ids), torch.zeros_like(ids))).pooled_BD is not None
+    torch.nn.init.zeros_(next(p for n, p in started.encoder.named_parameters() if "pooler" in n))
+    started.save(tmp_path / "trained")
+    AutoTokenizer.from_pretrained(out).save_pretrained(tmp_path / "trained")
+    again = load(tmp_path / "trained", tmp_path / "again").path
+    assert not next(t for n, t in AutoModel.from_pretrained(again).state_dict().items() if "pooler" in n).any()
 
 
 def test_random_weights_are_the_seeds(tmp_path: Path) -> None:

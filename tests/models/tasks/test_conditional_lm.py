@@ -14,7 +14,7 @@ from models.encoder import TaskModel
 from models.tasks import ConditionalLM
 from models.tasks.task import Batch
 from models.vocabulary import Vocabulary
-from tests.models.small_encoders import save_encoder
+from tests.models.small_encoders import save_encoder, save_roberta
 
 TASK = ConditionalLM(labels=("good", "bad", "ugly"))
 TEXT = "stir the soup now , cut the soup now , stir the soup"
@@ -72,6 +72,15 @@ def test_the_reference_masks_the_same_places_in_every_epoch(vocabulary: Vocabula
     assert all((d["input_ids"] == draws[0]["input_ids"]).all() for d in draws)
 
 
+def test_the_reference_counts_cls_and_sep_when_it_takes_a_share(vocabulary: Vocabulary) -> None:
+    rows = [example(vocabulary, text="soup " * 8)]
+    ours, theirs = (
+        len(replace(TASK, faithful=f).draw(rows, 0, np.random.default_rng(0), vocabulary)["targets"])
+        for f in (False, True)
+    )
+    assert (ours, theirs) == (1, 2)  # .15 of 8 and of 10
+
+
 def test_a_random_word_is_of_the_same_sentence_for_the_reference(vocabulary: Vocabulary) -> None:
     task = replace(TASK, mask_probability=1.0, most_masks=62)
     rows = [example(vocabulary, text="soup " * 62, task=task)]
@@ -110,6 +119,12 @@ def test_an_encoder_without_segments_is_refused(tmp_path: Path) -> None:
     save_encoder(tmp_path, "distilbert")
     with pytest.raises(ValueError, match="distilbert has no segment embeddings"):
         TaskModel.start(tmp_path, TASK, seed=0)
+
+
+def test_words_must_be_told_from_pieces_of_words(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    TASK.check(vocabulary.tokenizer)
+    with pytest.raises(ValueError, match="WordPiece tells from pieces of words"):
+        TASK.check(save_roberta(tmp_path))
 
 
 def logits(model: TaskModel, vocabulary: Vocabulary, label: str) -> torch.Tensor:

@@ -142,6 +142,21 @@ def test_loss_and_scores_do_not_depend_on_the_batch(directory: Path, layer: Any)
 
 
 @pytest.mark.parametrize("layer", ["linear", "transformer", "lstm"])
+def test_scores_have_more_than_bf16_s_digits(directory: Path, layer: Any) -> None:
+    """Sentences are ranked by them."""
+    task = ExtractiveSummary(layer=layer, shortest=1)
+    model = TaskModel.start(directory, task, seed=0).eval()
+    tokenizer = AutoTokenizer.from_pretrained(str(directory))
+    words = ["stir", "cut", "soup", "cafe"]
+    sentences = [" ".join(words[i // 4**k % 4] for k in range(4)) for i in range(60)]
+    row = encoded(task, {**ROW, "sentences": sentences}, tokenizer)
+    batch = task.collate([row], Vocabulary.of(tokenizer))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores = task._logits(model.head, model(batch), batch)
+    assert (scores != scores.bfloat16().float()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("layer", ["linear", "transformer", "lstm"])
 def test_every_layer_learns_which_sentence_is_wanted(tmp_path: Path, layer: Any) -> None:
     """Wherever it stands, in documents that are read in several windows."""
     save_encoder(tmp_path, width=32)

@@ -39,6 +39,8 @@ def test_labels_are_learned_of_the_rows() -> None:
     tables = [pa.table({"intent": ["sell", "buy", "a#b"], "tags": [["O"], ["B-x"], ["O", "I-x"]]})]
     assert LabelUtterances().learn(tables) == LabelUtterances(intents=("a#b", "buy", "sell"), tags=("B-x", "I-x", "O"))
     assert LabelUtterances(tags=("O",)).learn(tables).tags == ("O",)
+    given = LabelUtterances(intents=("sell", "a#b", "buy"), tags=("O", "I-x", "B-x"))
+    assert given.learn(tables) == given, "in the order that they are given in"
     with pytest.raises(ValueError, match="no intents"):
         LabelUtterances().learn([])
 

@@ -141,16 +141,33 @@ class TestDraw:
         assert 0.35 < np.mean([d["is_next"] for d in drawn]) < 0.65
         assert {B} == {*segments(next(d for d in drawn if not d["is_next"]), vocabulary)[1]}
 
-    def test_other_splits_are_never_drawn(self, vocabulary: Vocabulary) -> None:
+    def test_other_splits_are_never_drawn_and_nothing_is_asked_without_another_document(
+        self, vocabulary: Vocabulary
+    ) -> None:
         mixed = mapped([ROWS[0], *rows(("t", [[C] * 4]), split="dev")])
-        assert all(TASK.draw(mixed, 0, np.random.default_rng(i), vocabulary)["is_next"] for i in range(50))
+        drawn = [TASK.draw(mixed, 0, np.random.default_rng(i), vocabulary) for i in range(50)]
+        assert all(d["is_next"] is None for d in drawn)
+        batch = TASK.collate(drawn, vocabulary)
+        assert batch.counts["next_sentence"] == 0
+        assert batch.counts["word"] > 0
+
+    def test_another_documents_sentences_are_never_none(self, vocabulary: Vocabulary) -> None:
+        """One at least, also where the first sentence fills the sequence alone."""
+        full = mapped(rows(("x", [[A] * 8]), ("y", [[B] * 2] * 4)))
+        for i in range(50):
+            drawn = TASK.draw(full, 0, np.random.default_rng(i), vocabulary)
+            first, second = segments(drawn, vocabulary)
+            assert drawn["is_next"] is False
+            assert first
+            assert second
+            assert set(second) == {B}
 
     def test_masks_are_berts(self, vocabulary: Vocabulary) -> None:
         task = MaskedLM(max_length=130, mask_probability=0.15, next_sentence=False)
         long = mapped(rows(("l", [[A] * 100])))
         drawn = [task.draw(long, 0, np.random.default_rng(i), vocabulary) for i in range(200)]
         assert all(unmasked(d) == [vocabulary.cls, *[A] * 100, vocabulary.sep] for d in drawn)
-        assert all(len(d["targets"]) == 15 for d in drawn)
+        assert all(len(d["targets"]) == 15 for d in drawn)  # of 102, [CLS] and [SEP] too
         fates = np.concatenate([d["input_ids"][d["positions"]] for d in drawn])
         assert np.mean(fates == vocabulary.mask) == pytest.approx(0.8, abs=0.03)
         assert np.mean(fates == A) == pytest.approx(0.1, abs=0.03)

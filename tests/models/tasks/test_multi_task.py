@@ -62,6 +62,28 @@ def test_every_task_learns_of_its_own_rows() -> None:
         MultiTask({"one": ClassifyText()}).adopt(learned)
 
 
+def test_what_was_learned_is_not_contradicted() -> None:
+    trained = ClassifyText(labels=("p", "q"))
+    with pytest.raises(ValueError, match="made for other labels: p, q, not q, p"):
+        ClassifyText(labels=("q", "p")).adopt(trained)
+    with pytest.raises(ValueError, match="made for the task ClassifyPairs, not ClassifyText"):
+        ClassifyText().adopt(ClassifyPairs(labels=("p", "q")))
+    assert ClassifyText(labels=("p", "q")).adopt(ClassifyText()).labels == ("p", "q")
+
+
+def test_a_head_is_shared_where_every_task_s_is() -> None:
+    one, other = (MultiTask({"a": ClassifyText(labels=labels)}) for labels in (("p", "q"), ("x", "y")))
+    assert one.shares_head(one)
+    assert not one.shares_head(other)
+    assert not one.shares_head(MultiTask({"b": ClassifyText(labels=("p", "q"))}))
+    assert not one.shares_head(ClassifyText(labels=("p", "q")))
+
+
+def test_something_is_to_be_tuned_where_one_of_the_tasks_has_it() -> None:
+    assert not MultiTask({"a": ClassifyText(), "b": SpanQA()}).tunes
+    assert MultiTask({"a": ClassifyText(), "b": SpanQA(unanswerable=True)}).tunes
+
+
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     save_task(TASK, tmp_path / "task.json")
     loaded = load_task(tmp_path)

@@ -248,6 +248,7 @@ def test_the_threshold_is_tuned_on_the_dev_split_and_adopted() -> None:
     assert task.adopt(tuned) == tuned
     assert dataclasses.replace(task, null_threshold=0.0).adopt(tuned).null_threshold == 0.0
     assert SpanQA().tune(rows) == SpanQA()  # version 1 has nothing to tune
+    assert [t.tunes for t in (task, tuned, SpanQA())] == [True, False, False]
     assert task.tune([]) == task
 
 
