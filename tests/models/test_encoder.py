@@ -13,7 +13,17 @@ import torch
 from transformers import AutoModel
 
 from models.encoder import TaskModel
-from models.tasks import ExtractiveSummary, JudgeRelevance, LabelUtterances, MaskedLM, SpanQA, TagWords, Task
+from models.tasks import (
+    ClassifyText,
+    ExtractiveSummary,
+    JudgeRelevance,
+    LabelUtterances,
+    MaskedLM,
+    MultiTask,
+    SpanQA,
+    TagWords,
+    Task,
+)
 from models.tasks.task import Batch
 from models.vocabulary import Vocabulary
 from tests.models.small_encoders import save_encoder, save_roberta
@@ -55,3 +65,10 @@ def test_one_with_two_reads_them(tmp_path: Path) -> None:
     batch = Batch(ids, torch.ones_like(ids), torch.zeros_like(ids))
     second = replace(batch, token_type_ids_BL=torch.tensor([[0, 0, 0, 1, 1]]))
     assert not torch.allclose(model(batch).last_BLD, model(second).last_BLD, atol=1e-3)
+
+
+def test_tasks_beside_one_that_predicts_words_keep_the_pooler(tmp_path: Path) -> None:
+    save_encoder(tmp_path)
+    both = MultiTask({"kind": ClassifyText(labels=("a", "b")), "words": MaskedLM(next_sentence=False)})
+    assert TaskModel.start(tmp_path, both, seed=0).encoder.pooler is not None
+    assert TaskModel.start(tmp_path, MaskedLM(next_sentence=False), seed=0).encoder.pooler is None
