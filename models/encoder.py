@@ -15,19 +15,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 import models.word_encoder  # noqa: F401 - AutoModel knows it from then on
 from models import unpadded
 from models.extended_encoder import give_pooler, load_masked_lm
+from models.quiet import quiet_transformers
 from models.task_file import TASK, load_task, save_task
 from models.word_layer import WordLayer
 
 if TYPE_CHECKING:
     from models.tasks.task import Batch, Task
 
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+quiet_transformers()
 
 HEAD = "head.safetensors"
 

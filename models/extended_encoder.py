@@ -8,6 +8,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from models.quiet import quiet_transformers
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -35,10 +37,8 @@ def load_masked_lm(encoder: str, revision: str = "main") -> tuple[PreTrainedMode
     of transformers.
     """
     from transformers import AutoModelForMaskedLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    quiet_transformers()
     model: PreTrainedModel
     with torch.random.fork_rng(devices=[]):  # what is missing is drawn, and replaced below
         try:

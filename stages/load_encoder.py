@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from models.extended_encoder import POOLER, give_pooler
+from models.quiet import quiet_transformers
 from pipeline import Artifact, Executor, Stage, UserError
 from pipeline.store import file_digest
 from stages.encoder_source import check_encoder, encoder_fingerprint, explain
@@ -66,6 +67,7 @@ class LoadEncoder(Stage):
         import transformers
         from safetensors import SafetensorError
 
+        quiet_transformers()
         config = transformers.AutoConfig.from_pretrained(self.encoder, revision=self.revision)
         kind: Any = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModel)
         missing: set[str] = set()
