@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,15 +53,7 @@ class ReadSentences(Stage):
             raise UserError("dev_fraction is at least 0 and less than 1")
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        parts = []
-        blocks: list[Block] = []
-        for block in self._blocks():
-            blocks.append(block)
-            if sum(b.end - b.start for b in blocks) >= PART_BYTES:
-                parts.append([_as_table(blocks)])
-                blocks = []
-        if blocks:
-            parts.append([_as_table(blocks)])
+        parts = as_parts(self._blocks(), PART_BYTES)
         executor.map(partial(SentenceReader, self), parts, out, schema=self.writes)
 
     def fingerprint(self) -> str:
@@ -94,8 +86,17 @@ class Block(NamedTuple):
     end: int
 
 
-def _as_table(blocks: list[Block]) -> pa.Table:
-    return pa.Table.from_pylist([b._asdict() for b in blocks])
+def as_parts(blocks: Iterable[Block], part_bytes: int) -> list[list[pa.Table]]:
+    """Blocks grouped into parts of at least so many bytes, each the input of ``executor.map``."""
+    parts: list[list[Block]] = []
+    size = part_bytes
+    for block in blocks:
+        if size >= part_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(block)
+        size += block.end - block.start
+    return [[pa.Table.from_pylist([b._asdict() for b in part])] for part in parts]
 
 
 class SentenceReader:

@@ -5,7 +5,7 @@ import pytest
 
 import stages.text.read_sentences as module
 from pipeline import Artifact, Graph, LocalExecutor, Store, UserError, run
-from stages.text.read_sentences import ReadSentences, lines_that_begin_in
+from stages.text.read_sentences import Block, ReadSentences, as_parts, lines_that_begin_in
 
 
 def read(texts: Path, store: Path, **fields: Any) -> Artifact:
@@ -60,6 +60,21 @@ def test_a_long_file_becomes_several_parts_with_the_same_lines(tmp_path: Path, m
     assert len(artifact.parts) > 3
     assert artifact.read()["text"].to_pylist() == lines
     assert artifact.read().equals(whole.read())
+
+
+def test_short_files_share_a_part_and_each_is_measured_once() -> None:
+    measured = []
+
+    class Measured(Block):
+        @property
+        def end(self) -> int:  # type: ignore[override]
+            measured.append(self.path)
+            return self[2]
+
+    names = [str(i) for i in range(1000)]
+    parts = as_parts((Measured(name, 0, 10) for name in names), part_bytes=5000)
+    assert [part["path"].to_pylist() for (part,) in parts] == [names[:500], names[500:]]
+    assert measured == names
 
 
 def test_a_share_of_the_lines_is_held_out_and_equal_lines_together(tmp_path: Path) -> None:
