@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.long_files import find_files
-from stages.text.read_sentences import lines_that_begin_in
+from stages.text.read_sentences import Block, as_parts, lines_that_begin_in
 
 BLOCK_BYTES = 16 << 20
-"""A longer file is read by several workers, each the documents after the empty lines in its block."""
+"""A longer file is read by several workers, each the documents after the empty lines in its block. Shorter ones are
+grouped into parts of at least this much."""
 MOST_SENTENCES = 4096
 """Sentences of a row; a longer document becomes several."""
 
@@ -32,6 +33,7 @@ class ReadCorpus(Stage):
     not UTF-8 become error rows.
     """
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"texts"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [("id", pa.string()), ("sentences", pa.list_(pa.string())), ("split", pa.string())]
@@ -54,7 +56,7 @@ class ReadCorpus(Stage):
         return listing_digest(self._files())
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        parts = [[pa.Table.from_pylist([block._asdict()])] for block in self._blocks()]
+        parts = as_parts(self._blocks(), BLOCK_BYTES)
         executor.map(partial(CorpusReader, self), parts, out, schema=self.writes)
 
     def _files(self) -> list[Path]:
@@ -68,16 +70,8 @@ class ReadCorpus(Stage):
                 yield Block(str(path), start, min(size, start + step))
 
 
-class Block(NamedTuple):
-    """Bytes [start, end) of a file."""
-
-    path: str
-    start: int
-    end: int
-
-
 class CorpusReader:
-    """A block of a file in, its documents out: those after an empty line that begins in it, or at the file's start."""
+    """Blocks of files in, their documents out: those after an empty line that begins in one, or at the file's start."""
 
     def __init__(self, stage: ReadCorpus) -> None:
         self.stage = stage

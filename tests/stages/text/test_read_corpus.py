@@ -43,6 +43,18 @@ def test_blocks_of_any_size_lose_and_double_nothing(tmp_path: Path, monkeypatch:
     assert documents(out) == WHOLE
 
 
+def test_short_files_share_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(6):
+        (tmp_path / f"{i}.txt").write_text(f"Sentence {i}.\n\n")
+    whole = read(tmp_path)
+    assert [part.name for part in whole.parts] == ["part-00000.parquet"]
+    assert documents(whole) == [(f"{i}.txt:0", [f"Sentence {i}."]) for i in range(6)]
+    monkeypatch.setattr(read_corpus, "BLOCK_BYTES", 40)  # three files have 39
+    out = read(tmp_path, "more")
+    assert len(out.parts) == 2
+    assert out.read().equals(whole.read())
+
+
 def test_a_document_without_end_becomes_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text(TEXT)
     monkeypatch.setattr(read_corpus, "MOST_SENTENCES", 2)
