@@ -203,15 +203,18 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def listing_digest(paths: Iterable[str | Path]) -> str:
+def listing_digest(paths: Iterable[str | Path], folders: bool = False) -> str:
     """Names a set of files by path, size and modification time: cheap where the content is terabytes.
 
-    A directory stands for all files below it. UserError names the first path that does not exist.
+    With ``folders`` a directory stands for all files below it. UserError names the first path that does not exist, or
+    is a directory without that.
     """
     entries = []
     for path in map(Path, paths):
         if not path.exists():
             raise UserError(f"{path}: no such file or directory")
+        if path.is_dir() and not folders:
+            raise UserError(f"{path}: is a folder, give a file")
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:
             status = file.stat()

@@ -16,7 +16,7 @@ def encoder_fingerprint(encoder: str) -> str:
         for needed in (("config.json",), ("tokenizer.json", "vocab.txt")):
             if not any((folder / name).is_file() for name in needed):
                 raise UserError(f"{folder}: not an encoder's directory (it has no {' or '.join(needed)})")
-        return listing_digest([folder])
+        return listing_digest([folder], folders=True)
     if encoder.startswith(("/", ".", "~")) or encoder.count("/") > 1:
         raise UserError(f"{encoder}: no such directory")
     return encoder

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-from pipeline import UserError
 
 BLOCK_BYTES = 1 << 20
 """Read at a time."""
@@ -88,20 +85,3 @@ def _blocks(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
                 if offset + BLOCK_BYTES >= size and not unpack.eof and not damage:
                     damage = "the file ends in the middle of its compressed data; get it again"
             yield offset, text, damage
-
-
-def find_files(pattern: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """The file, those of a folder with one of the suffixes, or those that a glob matches, in order of their names.
-
-    UserError where there is none.
-    """
-    path = Path(pattern)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.name.endswith(suffixes))
-    else:
-        files = [path] if path.is_file() else sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
-    if not files:
-        raise UserError(
-            f"{pattern}: no such file (give a file, a folder with {' or '.join(suffixes)} files, or a glob)"
-        )
-    return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow as pa
 from models.conllu import ConlluError, parse
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.text.source_files import find_files
 
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers, in blocks of whole sentences; shorter ones share a part."""
@@ -75,7 +75,7 @@ class ReadConllu(Stage):
             (split, path)
             for split in ("train", "dev", "test")
             for pattern in filter(None, (getattr(self, split) or "").split(","))
-            for path in find_files(pattern.strip())
+            for path in find_files(pattern.strip(), (".conllu",))
         ]
         name, times = Counter(path.name for _, path in files).most_common(1)[0]
         if times > 1:
@@ -111,20 +111,6 @@ class SentenceParser:
                 else:
                     rows.append({"id": f"{path.name}:{line}", "conllu": text, **names, **columns})
         return pa.Table.from_pylist(rows, ReadConllu.writes), rejected
-
-
-def find_files(pattern: str) -> list[Path]:
-    """The .conllu files of a folder, the files of a glob, or the one file."""
-    path = Path(pattern)
-    if path.is_dir():
-        files = sorted(path.rglob("*.conllu"))
-    elif path.is_file():
-        files = [path]
-    else:
-        files = sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207 - may be absolute
-    if not files:
-        raise UserError(f"{pattern}: no CoNLL-U file there (give a file, a folder with .conllu files, or a glob)")
-    return files
 
 
 def cut(path: Path, split: str) -> Iterator[Block]:

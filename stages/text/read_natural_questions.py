@@ -13,7 +13,8 @@ import pyarrow as pa
 from models.nq_pages import PAGE, page, unread_page
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
-from stages.text.long_files import LineStream, find_files
+from stages.text.long_files import LineStream
+from stages.text.source_files import find_files
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -63,7 +64,12 @@ class ReadNaturalQuestions(Stage):
 
     def _files(self) -> list[tuple[str, Path]]:
         named = {"train": self.train, "dev": self.dev, "test": self.test}
-        return [(split, path) for split, pattern in named.items() if pattern for path in find_files(pattern, SUFFIXES)]
+        return [
+            (split, path)
+            for split, pattern in named.items()
+            if pattern
+            for path in find_files(pattern, SUFFIXES, recursive=False)
+        ]
 
 
 class PageReader:

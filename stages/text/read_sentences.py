@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.text.source_files import find_files
 from stages.video.split_videos import split_of
 
 BLOCK_BYTES = 16 << 20
@@ -60,16 +60,7 @@ class ReadSentences(Stage):
         return listing_digest(self._files())
 
     def _files(self) -> list[Path]:
-        path = Path(self.texts)
-        if path.is_dir():
-            files = sorted(path.rglob("*.txt"))
-        elif path.is_file():
-            files = [path]
-        else:
-            files = sorted(map(Path, glob.glob(self.texts, recursive=True)))  # noqa: PTH207 - may be absolute
-        if not files:
-            raise UserError(f"{self.texts}: no text file there (give a file, a folder with .txt files, or a glob)")
-        return files
+        return find_files(self.texts, (".txt",))
 
     def _blocks(self) -> Iterator[Block]:
         for path in self._files():

@@ -50,7 +50,7 @@ class ReadSummaryPairs(Stage):
         executor.map(partial(PairReader, self), parts, out, schema=self.writes, by="name")
 
     def fingerprint(self) -> str:
-        return listing_digest([*self._articles(), self.summaries])
+        return listing_digest([*self._articles(), self.summaries], folders=True)
 
     def splits(self) -> set[str]:
         """Those that there are articles of."""
@@ -61,7 +61,7 @@ class ReadSummaryPairs(Stage):
         return next((part for part in name.parts[:-1] if part in SPLITS), self.split)
 
     def _articles(self) -> list[Path]:
-        paths = sorted(Path(self.articles).rglob("*.txt"))
+        paths = sorted(p for p in Path(self.articles).rglob("*.txt") if p.is_file())
         if not paths:
             raise UserError(f"{self.articles}: no .txt file there (give the folder of the articles)")
         return paths

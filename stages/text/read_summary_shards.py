@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.text.source_files import find_files
 
 SPLIT_OF = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 """What stands between the dots of a shard's name."""
@@ -57,14 +57,7 @@ class ReadSummaryShards(Stage):
         return set(self._files().values())
 
     def _files(self) -> dict[Path, str]:
-        folder = Path(self.shards)
-        if folder.is_dir():
-            paths = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".jsonl")]
-        else:
-            paths = sorted(map(Path, glob.glob(self.shards)))  # noqa: PTH207 - may be absolute
-        if not paths:
-            raise UserError(f"{self.shards}: no .json or .jsonl shard there")
-        return {path: split_of(path) for path in paths}
+        return {path: split_of(path) for path in find_files(self.shards, (".json", ".jsonl"), recursive=False)}
 
 
 def split_of(path: Path) -> str:

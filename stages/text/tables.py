@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import json
 from collections import Counter
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import Rejected, UserError
+from stages.text import source_files
 
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
@@ -61,10 +61,9 @@ class Line(NamedTuple):
 
 def find_files(pattern: str) -> list[Path]:
     """The file, or the files that a glob matches, in order. UserError where there is none, or one is no table."""
-    path = Path(pattern)
-    files = [path] if path.is_file() else sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
-    if not files:
-        raise UserError(f"{pattern}: no such file")
+    if Path(pattern).is_dir():
+        raise UserError(f"{pattern}: is a folder, give a file or a glob")
+    files = source_files.find_files(pattern)
     for file in files:
         if file.suffix not in SUFFIXES:
             raise UserError(f"{file}: give a table as {', '.join(SUFFIXES)}")

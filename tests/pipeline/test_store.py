@@ -156,14 +156,18 @@ class TestDigests:
     def test_a_listing_names_files_by_path_size_and_time(self, tmp_path: Path) -> None:
         (tmp_path / "videos" / "deep").mkdir(parents=True)
         (tmp_path / "videos" / "deep" / "a.mp4").write_bytes(b"1")
-        before = listing_digest([tmp_path / "videos"])
-        assert listing_digest([tmp_path / "videos"]) == before
+        before = listing_digest([tmp_path / "videos"], folders=True)
+        assert listing_digest([tmp_path / "videos"], folders=True) == before
         (tmp_path / "videos" / "b.mp4").write_bytes(b"2")
-        assert listing_digest([tmp_path / "videos"]) != before
+        assert listing_digest([tmp_path / "videos"], folders=True) != before
         assert listing_digest([tmp_path / "videos" / "b.mp4"]) != listing_digest(
             [tmp_path / "videos" / "deep" / "a.mp4"]
         )
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"b.mp4: no such file or directory"):
-            listing_digest([tmp_path, tmp_path / "b.mp4"])
+            listing_digest([tmp_path, tmp_path / "b.mp4"], folders=True)
+
+    def test_a_folder_in_a_file_s_place_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=f"{tmp_path}: is a folder, give a file"):
+            listing_digest([tmp_path])

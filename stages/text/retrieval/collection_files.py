@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pipeline import Rejected, UserError
 from stages.text import tables
+from stages.text.source_files import find_files
 
 Kind = Literal["smart", "trec", "jsonl", "tsv", "top1000"]
 IDS = ("doc_id", "query_id", "id", "_id", "docid", "docno", "pid", "qid")
@@ -44,14 +44,7 @@ class Record(NamedTuple):
 
 def find(pattern: str) -> list[Path]:
     """The file, those in a folder, or those that a glob matches, in order. UserError where there is none."""
-    path = Path(pattern)
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    else:
-        found = [path] if path.is_file() else sorted(map(Path, glob.glob(pattern, recursive=True)))  # noqa: PTH207
-    if not found:
-        raise UserError(f"{pattern}: no such file")
-    return found
+    return find_files(pattern)
 
 
 def kind_of(path: Path) -> Kind:

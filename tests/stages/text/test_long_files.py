@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import UserError
-from stages.text.long_files import BLOCK_BYTES, LineStream, find_files, numbered_lines
+from stages.text.long_files import BLOCK_BYTES, LineStream, numbered_lines
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +60,3 @@ def test_damage_is_the_last_line_of_the_stretch_that_it_is_in(texts: list[bytes]
     broken.write_bytes(whole[:BLOCK_BYTES] + bytes(1000) + whole[BLOCK_BYTES + 1000 :])
     *_, last = numbered_lines(broken)
     assert "damaged after byte" in str(last.damage)
-
-
-def test_files_of_a_folder_or_a_glob(tmp_path: Path) -> None:
-    for name in ("b.jsonl", "a.jsonl.gz", "notes.txt"):
-        (tmp_path / name).touch()
-    suffixes = (".jsonl", ".jsonl.gz")
-    assert [p.name for p in find_files(str(tmp_path), suffixes)] == ["a.jsonl.gz", "b.jsonl"]
-    assert [p.name for p in find_files(str(tmp_path / "*.gz"), suffixes)] == ["a.jsonl.gz"]
-    assert [p.name for p in find_files(str(tmp_path / "b.jsonl"), suffixes)] == ["b.jsonl"]
-    with pytest.raises(UserError, match="no such file"):
-        find_files(str(tmp_path / "c*"), suffixes)

@@ -96,7 +96,7 @@ def test_two_files_of_one_name_are_refused_before_any_work(tmp_path: Path) -> No
 
 
 def test_no_file_is_said_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no CoNLL-U file there"):
+    with pytest.raises(UserError, match=r"no such file .*a folder with .conllu files"):
         read(tmp_path / "store", train=str(tmp_path / "nothing.conllu"))
     with pytest.raises(UserError, match="give files of one split"):
         ReadConllu()

@@ -36,7 +36,7 @@ def test_a_line_that_is_not_utf8_is_named_and_the_rest_kept(tmp_path: Path) -> N
 
 
 def test_no_text_is_said_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no text file there"):
+    with pytest.raises(UserError, match=r"no such file .*a folder with .txt files"):
         read(tmp_path / "nothing", tmp_path / "store")
 
 

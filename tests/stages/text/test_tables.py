@@ -113,3 +113,8 @@ def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.docx").touch()
     with pytest.raises(UserError, match="give a table as"):
         tables.find_files(str(tmp_path / "a.docx"))
+    with pytest.raises(UserError, match="is a folder, give a file or a glob"):
+        tables.find_files(str(tmp_path))
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.csv").mkdir()
+    assert tables.find_files(str(tmp_path / "*.csv")) == [tmp_path / "a.csv"]

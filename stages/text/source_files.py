@@ -1,0 +1,32 @@
+"""The files that a field names: one, those of a folder, or those that a glob matches."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline import UserError
+
+
+def find_files(pattern: str, suffixes: tuple[str, ...] = (), recursive: bool = True) -> list[Path]:
+    """The file, those of a folder with one of the suffixes, or those that a glob matches, in order of their paths.
+
+    ``recursive`` is of a folder: whether its folders are searched too. Folders that a glob matches are no files, and a
+    folder's files whose names begin with a dot are left out, as a glob does. Without suffixes a folder has all files.
+    UserError where there is none.
+    """
+    path = Path(pattern)
+    found: Iterable[Path]
+    if path.is_dir():
+        below = path.rglob("*") if recursive else path.iterdir()
+        found = (p for p in below if not p.name.startswith(".") and p.name.endswith(suffixes or ""))
+    elif path.is_file():
+        found = [path]
+    else:
+        found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
+    files = sorted(p for p in found if p.is_file())
+    if not files:
+        of = f" with {' or '.join(suffixes)} files" if suffixes else ""
+        raise UserError(f"{pattern}: no such file (give a file, a folder{of}, or a glob)")
+    return files
