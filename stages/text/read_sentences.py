@@ -30,7 +30,7 @@ class ReadSentences(Stage):
     A line's split follows from seed and text alone: equal lines are never on both sides.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"texts"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
@@ -104,7 +104,7 @@ class SentenceReader:
             path = Path(block["path"])
             for at, line in lines_that_begin_in(path, block["start"], block["end"]):
                 try:
-                    text = line.decode("utf-8").strip()
+                    text = line.decode("utf-8-sig" if at == 0 else "utf-8").strip()
                 except UnicodeDecodeError:
                     rejected.append(Rejected(path.name, f"{path}: the line at byte {at} is not UTF-8"))
                     continue

@@ -35,6 +35,11 @@ def test_a_line_that_is_not_utf8_is_named_and_the_rest_kept(tmp_path: Path) -> N
     assert artifact.errors()["reason"].to_pylist() == [f"{tmp_path}/x.txt: the line at byte 5 is not UTF-8"]
 
 
+def test_a_mark_of_utf8_at_the_start_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("one\ntwo\n", encoding="utf-8-sig")
+    assert read(tmp_path / "x.txt", tmp_path / "store").read()["text"].to_pylist() == ["one", "two"]
+
+
 def test_no_text_is_said_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such file .*a folder with .txt files"):
         read(tmp_path / "nothing", tmp_path / "store")
