@@ -91,9 +91,10 @@ def graph(
 def report(artifacts: Mapping[str, Artifact]) -> None:
     """Print the mean ROUGE over the test documents of all folds, and its spread over seeds."""
     documents: dict[int, list[dict[str, float]]] = {}
+    by_key = {artifact.key: artifact for artifact in artifacts.values()}  # the store may have been moved
     for artifact in artifacts.values():
         if artifact.manifest["stage"] == Evaluate.__name__ and artifact.manifest["fields"]["split"] == "test":
-            model = Artifact.open(artifact.manifest["inputs"]["model"]["path"])
+            model = by_key[artifact.manifest["inputs"]["model"]["key"]]
             rows = map(json.loads, artifact.read()["result"].to_pylist())
             documents.setdefault(model.manifest["fields"]["seed"], []).extend(rows)
     if not any(documents.values()):

@@ -60,6 +60,20 @@ def test_from_shards_to_rouge(artifacts: dict[str, Artifact], capsys: pytest.Cap
     assert f"{figures['lead_rouge1']:.4f}" in printed
 
 
+def test_the_report_of_a_store_that_was_moved(
+    artifacts: dict[str, Artifact], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bertsum.report(artifacts)
+    figures = capsys.readouterr().err.split("\n\n")[0].splitlines()[:-1]
+    store = artifacts["rows"].path.parent
+    store.rename(tmp_path / "moved")
+    try:
+        bertsum.report({n: Artifact(tmp_path / "moved" / a.path.name, a.key) for n, a in artifacts.items()})
+    finally:
+        (tmp_path / "moved").rename(store)
+    assert capsys.readouterr().err.splitlines()[: len(figures)] == figures
+
+
 def test_new_documents_are_summarised(artifacts: dict[str, Artifact], tmp_path: Path) -> None:
     rows = [{"sentences": document(3)}, {"sentences": "\n".join(document(1))}, {"sentences": ["stir"]}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
