@@ -85,7 +85,7 @@ class Transcribe(Stage):
     """Longest sentence, in words; longer ones are cut at their longest pause"""
 
     version: ClassVar[str] = "2"
-    paths: ClassVar[frozenset[str]] = frozenset({"captions_json"})
+    paths: ClassVar[frozenset[str]] = frozenset({"captions_json", "whisper"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"videos": ("video_id",)}
     writes: ClassVar[pa.Schema | None] = SPEECH
 
@@ -118,6 +118,11 @@ class Transcribe(Stage):
             )
         files = [] if digest else [self.whisper]
         return f"{digest or ''} {listing_digest(files + ([self.captions_json] if self.captions_json else []))}"
+
+    def _fields_of_key(self, below: bool) -> dict[str, Any]:
+        fields = super()._fields_of_key(below)
+        # A model's name is no path, whatever is called so in this directory.
+        return {**fields, "whisper": self.whisper} if official_digest(self.whisper) else fields
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         parts = self._parts(inputs["videos"])

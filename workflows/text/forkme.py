@@ -53,6 +53,9 @@ class ReadLabelledLines(Stage):
     # One artifact holds all splits. The schema is checked against what later nodes read before anything runs.
     writes: ClassVar[pa.Schema] = pa.schema([(name, pa.string()) for name in ("id", "text", "label", "split")])
 
+    # Fields that name files: `trec` and `./trec/` are one key.
+    paths: ClassVar[frozenset[str]] = frozenset({"folder"})
+
     # Every field is part of the artifact's key: another value makes another artifact. The docstring is its --help.
     folder: str
     """Folder with train.tsv and, where there are any, dev.tsv and test.tsv."""

@@ -98,6 +98,14 @@ def test_encoders_without_a_pooler_and_texts_with_special_tokens(tmp_path: Path,
     assert answer["predicted"] in ("C", "S")
 
 
+def test_the_folder_s_spelling_is_not_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trec").mkdir()
+    (tmp_path / "trec" / "train.tsv").touch()
+    monkeypatch.chdir(tmp_path)
+    spellings = ("trec", "./trec/", str(tmp_path / "trec"))
+    assert len({forkme.ReadLabelledLines(folder=folder).key({}) for folder in spellings}) == 1
+
+
 def test_missing_files_are_said_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         forkme.graph(str(tmp_path / "none"))
