@@ -43,6 +43,20 @@ def _as_call(default: re.Match[str]) -> str:
     return f"{default[1]}({fields})"
 
 
+class Words(argparse.Action):
+    """Words after an option that may be repeated; in a file of options a list of them, or one."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, [*self.listed(getattr(namespace, self.dest)), *values])
+
+    def listed(self, value: Any) -> list[str]:
+        """A value from a file, or one typed, as a list. UserError where it is neither a word nor a list of words."""
+        words = [value] if isinstance(value, str) else value
+        if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+            raise UserError(f"{self.option_strings[0]}: expected {self.metavar} or a list of such, got '{value}'")
+        return words
+
+
 class Parser(ArgumentParser):
     """A parser whose every error is a UserError of one line, naming the option as it is typed."""
 
@@ -72,6 +86,12 @@ class Parser(ArgumentParser):
             values: Namespace = self.instantiate(self.parse_args(list(arguments)))
         except ValueError as error:
             raise UserError(_one_line(str(error))) from error
+        for action in self._actions:
+            if isinstance(action, Words):
+                try:
+                    values[action.dest] = action.listed(values[action.dest])
+                except UserError as error:
+                    raise UserError(f"{error}{self._origin(action.dest)}") from None
         return values
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

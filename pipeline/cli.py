@@ -25,7 +25,7 @@ from types import ModuleType
 from jsonargparse import Namespace
 
 from pipeline import catalogue
-from pipeline.arguments import Parser
+from pipeline.arguments import Parser, Words
 from pipeline.assignment import assign
 from pipeline.errors import StageFailed, UserError, unknown
 from pipeline.executor_options import add_executor_options, chosen_executor
@@ -114,7 +114,7 @@ def run_stage(arguments: Sequence[str]) -> None:
     reads = {n: f"{n}{' (optional)' if n in stage_class.optional else ''}" for n in stage_class.reads}
     group.add_argument(
         "--inputs",
-        action="extend",
+        action=Words,
         nargs="+",
         default=[],
         metavar="NAME=DIR",
@@ -188,11 +188,11 @@ def _workflow_parser(command: str, arguments: Sequence[str]) -> tuple[ModuleType
     group = parser.add_argument_group("options")
     group.add_argument("--store", type=str, default="store", metavar="DIR", help="The directory of all artifacts.")
     group.add_argument(
-        "--only", action="extend", nargs="+", default=[], metavar="NODE", help="These nodes and what they need."
+        "--only", action=Words, nargs="+", default=[], metavar="NODE", help="These nodes and what they need."
     )
     group.add_argument(
         "--set",
-        action="extend",
+        action=Words,
         nargs="+",
         default=[],
         metavar="NODE.FIELD=VALUE",

@@ -89,6 +89,25 @@ def test_a_file_says_what_the_command_line_would(orchard: Path, capsys: pytest.C
     assert capsys.readouterr().out == typed
 
 
+def test_a_single_word_in_a_file_is_a_list_of_one(orchard: Path) -> None:
+    Path("args.yaml").write_text("trees: trees.txt\nset: juice.yield_rate=1\nonly: juice\n")
+    assert main(["run", "orchard", "--config", "args.yaml"]) == 0
+    assert juice_of(orchard) == [50.0, 40.0, 40.0, 60.0]
+    assert main(["run", "orchard", "--config", "args.yaml", "--store", "other", "--set", "fruits.at_most=2"]) == 0
+    assert Artifact.open(next(orchard.glob("other/MakeJuice-*"))).read()["juice_ml"].to_pylist() == [50.0, 40.0]
+    Path("stage.yaml").write_text("inputs: fruits=" + str(next(orchard.glob("store/Pick-*"))))
+    assert main(["stage", "MakeJuice", "--config", "stage.yaml", "--out", "alone"]) == 0
+
+
+@pytest.mark.parametrize("value", ["3", "[juice.yield_rate=1, 3]", "{juice.yield_rate: 1}"])
+def test_what_is_no_word_in_a_file_is_named(orchard: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+    Path("args.yaml").write_text(f"trees: trees.txt\nset: {value}\n")
+    assert main(["run", "orchard", "--config", "args.yaml"]) == 2
+    answer = capsys.readouterr().err
+    assert "--set: expected NODE.FIELD=VALUE or a list of such, got " in answer
+    assert answer.endswith("(in args.yaml)\n")
+
+
 def test_worker_processes_find_the_stages(orchard: Path) -> None:
     assert main([*RUN, "--workers", "1"]) == 0
     assert juice_of(orchard) == [25.0, 20.0, 20.0, 30.0]
