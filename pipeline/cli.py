@@ -33,6 +33,7 @@ from pipeline.graph import Graph, plan, run
 from pipeline.listing import list_entries, list_nodes
 from pipeline.show import show
 from pipeline.single import make_single, prepare
+from pipeline.stage import Stage
 from pipeline.store import Artifact, Store
 
 
@@ -112,13 +113,15 @@ def run_stage(arguments: Sequence[str]) -> None:
     parser.add_signature("fields", stage_class)
     group = parser.add_argument_group("options")
     reads = {n: f"{n}{' (optional)' if n in stage_class.optional else ''}" for n in stage_class.reads}
+    named = ", ".join(reads.values()) or "this stage has none"
+    more = "" if stage_class.needs is Stage.needs else ", and those that its fields ask for"
     group.add_argument(
         "--inputs",
         action=Words,
         nargs="+",
         default=[],
         metavar="NAME=DIR",
-        help=f"The artifact for each input: {', '.join(reads.values()) or 'this stage has none'}.",
+        help=f"The artifact for each input: {named}{more}.",
     )
     group.add_argument("--out", type=str, required=True, metavar="DIR", help="Where the artifact is made.")
     add_executor_options(parser)

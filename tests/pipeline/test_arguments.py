@@ -108,6 +108,11 @@ def test_help_has_types_defaults_and_meanings_from_the_stage(orchard: Path, caps
     assert "The artifact for each input: fruits, bottles (optional)." in text
 
 
+@pytest.mark.parametrize("stage", ["ScorePairs", "RankDocuments", "SamplePairs"])
+def test_help_says_that_inputs_may_follow_from_the_fields(capsys: pytest.CaptureFixture[str], stage: str) -> None:
+    assert ", and those that its fields ask for." in help_of(capsys, "stage", stage)
+
+
 def test_help_has_types_defaults_and_meanings_from_the_workflow(
     orchard: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
