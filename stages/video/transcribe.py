@@ -119,11 +119,6 @@ class Transcribe(Stage):
         files = [] if digest else [self.whisper]
         return f"{digest or ''} {listing_digest(files + ([self.captions_json] if self.captions_json else []))}"
 
-    def _fields_of_key(self, below: bool) -> dict[str, Any]:
-        fields = super()._fields_of_key(below)
-        # A model's name is no path, whatever is called so in this directory.
-        return {**fields, "whisper": self.whisper} if official_digest(self.whisper) else fields
-
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> Mapping[str, Any]:
         parts = self._parts(inputs["videos"])
         to_recognise = sum(_has_only_audio(video) for part in parts for video in part.to_pylist())

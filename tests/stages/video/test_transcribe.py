@@ -291,15 +291,12 @@ class TestFields:
         assert len(set(keys)) == 4
         assert keys[1] == Transcribe(whisper="base").key({})
 
-    def test_a_checkpoint_has_one_key_however_it_is_spelt_and_a_model_s_name_is_no_path(
+    def test_a_checkpoint_has_one_key_however_it_is_spelt(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        key = Transcribe(whisper="base").key({})
         monkeypatch.chdir(tmp_path)
-        for name in ("w.pt", "base"):
-            Path(name).touch()
+        Path("w.pt").touch()
         assert len({Transcribe(whisper=w).key({}) for w in ("w.pt", "./w.pt", str(tmp_path / "w.pt"))}) == 1
-        assert Transcribe(whisper="base").key({}) == key
 
 
 def test_sentences_of_a_video_follow_each_other(tmp_path: Path, captions: Path) -> None:
