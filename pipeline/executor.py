@@ -99,7 +99,8 @@ class Executor(Protocol):
         by         rows with one value in this column, which every input has, are an item, also where some inputs
                    have no rows of it; None makes one call of the whole part, and of single rows where that raises:
                    further inputs are then small tables of one row, which says something of the part
-        whole      the part is the item, all rows of all inputs: never cut, and an error row where it raises
+        whole      the part is the item, all rows of all inputs: never cut, and an error row where it raises; with
+                   ``by`` it is one call, and one of each of those items where that raises
         suffix     ``.arrow`` for parts that are memory-mapped later
 
         StageFailed as soon as more items than the executor's ``max_error_rate`` allows have failed. What is finished

@@ -70,8 +70,6 @@ def parts_of(
     suffix: str,
 ) -> list[Part]:
     """The parts of an ``Executor.map`` by its arguments. ValueError where these do not say what an item is."""
-    if by is not None and whole:
-        raise ValueError("an item is either what has one value of `by`, or `whole`")
     for further in (i for of_part in inputs for i in of_part[1:]):
         if by is None and not whole and not (isinstance(further, pa.Table) and further.num_rows == 1):
             raise ValueError("several inputs need `by` or `whole`: which of their rows belong together?")
@@ -87,14 +85,17 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
     before = _Before(part) if part.again and part.path.is_file() else None
     if before is not None and None in before.errors:
         before = None  # the part was one call, and is one again
-    if part.by is None and not (part.whole or part.careful or before):
+    at_once = part.whole == (part.by is not None)
+    if at_once and not (part.careful or before):
         written = _Written(part, _how(mapper))
         try:
             written.add(*_call(mapper, tables, part.schema))
         except Exception as error:
-            yield f"{part.path.name}: {_reason(error)}; its rows are tried one by one"
+            what = "rows" if part.by is None else "items"
+            yield f"{part.path.name}: {_reason(error)}; its {what} are tried one by one"
         else:
-            written.finish(items=tables[0].num_rows)
+            items = tables[0].num_rows if part.by is None else sum(1 for _ in cut(tables, part.by))
+            written.finish(items)
             yield tables[0].num_rows
             return
     yield from _map_items(mapper, part, tables, before)
@@ -102,7 +103,8 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
 
 def _map_items(mapper: Mapper, part: Part, tables: Sequence[pa.Table], before: _Before | None) -> Iterator[int]:
     """Write a part item by item; those that were without errors ``before`` keep their rows."""
-    items = [(part.path.stem, tuple(tables))] if part.whole else list(cut(tables, part.by))
+    is_one = part.whole and part.by is None
+    items = [(part.path.stem, tuple(tables))] if is_one else list(cut(tables, part.by))
     poisonous = dict(part.poisonous)
     prefetch = None if part.careful else getattr(mapper, "prefetch", None)
     written = _Written(part, _how(mapper, before))

@@ -68,7 +68,8 @@ class Encode(Stage):
             save_task(task, temporary)
         make = partial(Encoder, task, inputs[MODEL].path)
         parts = [[part, pa.table({GROUP: [name]})] if kinds else [part] for name, part in sources]
-        executor.map(make, parts, out, schema=self.task.example_schema, suffix=".arrow")
+        schema, whole = self.task.example_schema, self.task.looks_around
+        executor.map(make, parts, out, schema=schema, whole=whole, suffix=".arrow")
         self._show_first(out, inputs[MODEL].path)
 
     def _show_first(self, out: Path, model: Path) -> None:

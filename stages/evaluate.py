@@ -19,6 +19,7 @@ from pipeline.progress import say
 from pipeline.store import part_rows, read_part, write_json
 from stages.examples import POSITIONS, MappedExamples
 from stages.inference import Inference, adopted
+from stages.windows import positions_by_row
 
 METRICS = "metrics.json"
 
@@ -50,10 +51,14 @@ class Evaluate(Stage):
         parts = inputs["examples"].parts
         examples = MappedExamples((own_examples(read_part(part), task, self.group) for part in parts), out)
         positions = examples.positions_of(self.split, self.group, task.seen)
-        ends = np.searchsorted(positions, np.cumsum([part_rows(part) for part in parts]))
-        blocks = [[pa.table({"position": block})] for block in np.split(positions, ends)[:-1]]
+        starts = np.cumsum([0, *(part_rows(part) for part in parts)])
+        blocks = np.split(positions, np.searchsorted(positions, starts[1:]))
+        rows = [
+            [positions_by_row(task, own_examples(read_part(part), task, self.group), block - start, start)]
+            for part, block, start in zip(parts, blocks, starts, strict=False)
+        ]
         make = partial(Evaluator, inputs["model"].path, self, parts, out)
-        executor.map(make, blocks, out, schema=self.writes, resources=Resources(gpus=1))
+        executor.map(make, rows, out, schema=self.writes, by="row", whole=True, resources=Resources(gpus=1))
         results = Artifact(out, "").read()["result"].to_pylist()
         figures = task.metrics(map(json.loads, results)) if results else {}
         for name, value in figures.items():

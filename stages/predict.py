@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,12 @@ from models.tasks.multi_task import own_examples
 from models.tasks.task import WINDOW
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
 from pipeline.progress import counting
-from pipeline.store import write_atomically
+from pipeline.store import read_part, write_atomically
 from stages.encode import refusal
 from stages.examples import MappedExamples, rows_of
 from stages.inference import Inference
 from stages.text import tables
+from stages.windows import positions_by_row
 
 BLOCK = 1024
 """Rows of a file that are answered at a time."""
@@ -51,21 +52,26 @@ class Predict(Stage):
         return self.task.prediction_schema
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
-        make = partial(Predictor, inputs["model"].path, self.task, self.split, self.group)
-        parts = [[p] for p in inputs["examples"].parts]
-        executor.map(make, parts, out, schema=self.task.prediction_schema, resources=Resources(gpus=1))
+        parts = inputs["examples"].parts
+        make = partial(Predictor, inputs["model"].path, self.task, self.group, parts)
+        rows, start = [], 0
+        for part in parts:
+            table = own_examples(read_part(part), self.task, self.group)
+            rows.append([positions_by_row(self.task, table, rows_of(table, self.split, self.group), start)])
+            start += table.num_rows
+        schema = self.task.prediction_schema
+        executor.map(make, rows, out, schema=schema, by="row", whole=True, resources=Resources(gpus=1))
 
 
 class Predictor:
-    """Examples in, answers out."""
+    """Positions of examples in, answers out."""
 
-    def __init__(self, model: Path, task: Task, split: str, group: str | None) -> None:
+    def __init__(self, model: Path, task: Task, group: str | None, parts: Sequence[Path]) -> None:
         self.inference = Inference(model, task)
-        self.split, self.group = split, group
+        self.examples = MappedExamples(own_examples(read_part(part), self.inference.task, group) for part in parts)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        examples = MappedExamples([own_examples(table, self.inference.task, self.group)])
-        answers = self.inference.predict([examples[i] for i in rows_of(table, self.split, self.group)])
+    def __call__(self, positions: pa.Table) -> pa.Table:
+        answers = self.inference.predict([self.examples[i] for i in positions["position"].to_pylist()])
         return pa.Table.from_pylist(answers, self.inference.task.prediction_schema)
 
 

@@ -5,8 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from models.tasks import Row, Task
 from models.tasks.task import WINDOW, has_windows
+
+
+def positions_by_row(task: Task, examples: pa.Table, chosen: np.ndarray, start: int = 0) -> pa.Table:
+    """Some examples of a table, by number, as an executor's items: position int64, and row int64, the position of the
+    first of their row's windows, which ``join_windows`` needs together. The table's own positions begin at ``start``.
+    """
+    first = chosen
+    if has_windows(task) and len(chosen):
+        begins = examples[WINDOW].to_numpy()[chosen] == 0
+        begins[0] = True
+        first = chosen[np.maximum.accumulate(np.where(begins, np.arange(len(chosen)), 0))]
+    return pa.table({"row": first + start, "position": chosen + start})
 
 
 def join_windows(task: Task, examples: Sequence[Row], answers: Sequence[Row]) -> list[dict[str, Any]]:

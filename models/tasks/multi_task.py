@@ -114,6 +114,10 @@ class MultiTask(Task):
             and all(task.shares_head(other.tasks[name]) for name, task in self.tasks.items())
         )
 
+    @property
+    def looks_around(self) -> bool:
+        return any(task.looks_around for task in self.tasks.values())
+
     def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterator[Row]:
         for name, group in groupby(rows, key=lambda row: str(row.get(GROUP))):
             mine = list(group)

@@ -89,6 +89,10 @@ class TagWords(Task):
         """Whether the tags mark spans."""
         return mark_spans(self.tags)
 
+    @property
+    def looks_around(self) -> bool:
+        return self.document_context
+
     def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterable[Row]:
         """The rows, each with the pieces of its document's words ``before`` and ``after`` it."""
         return self._with_neighbours(rows, tokenizer) if self.document_context else rows

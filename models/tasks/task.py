@@ -146,8 +146,14 @@ class Task(ABC):
         """ValueError where it cannot be done in the words of this tokenizer."""
         return
 
+    @property
+    def looks_around(self) -> bool:
+        """Whether ``in_context`` looks at a row's neighbours: no part of a document is then encoded by itself."""
+        return False
+
     def in_context(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Iterable[Row]:
-        """The rows of a part, one for one, each with what ``encode`` must know of its neighbours."""
+        """The rows of a part, one for one, each with what ``encode`` must know of its neighbours: those that follow one
+        another with the same ``document``. A row without one has none."""
         return rows
 
     @abstractmethod

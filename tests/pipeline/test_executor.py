@@ -292,8 +292,6 @@ def test_a_mapper_that_cannot_be_made_fails_the_stage(
 def test_several_inputs_must_say_what_an_item_is(executor: Executor, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="several inputs need `by` or `whole`"):
         executor.map(CountBoth, [[*part("ab"), *part("ab")]], tmp_path, schema=SCHEMA)
-    with pytest.raises(ValueError, match="or `whole`"):
-        executor.map(CountBoth, [[*part("ab"), *part("ab")]], tmp_path, schema=SCHEMA, by="name", whole=True)
     executor.map(CountBoth, [[*part("ab"), *part("c")]], tmp_path, schema=SCHEMA)
     assert read_part(tmp_path / "part-00000.parquet")["n"].to_pylist() == [201]
 

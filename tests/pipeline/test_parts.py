@@ -113,6 +113,24 @@ class TestMapPart:
         assert list(map_part(mapper, careful)) == [1, 1, 1]
         assert mapper.calls == ["a", "c"]
 
+    def test_what_is_whole_and_has_a_column_is_one_call_and_where_that_raises_one_a_value(self, tmp_path: Path) -> None:
+        mapper = Watched()
+        assert list(map_part(mapper, part(tmp_path / "whole", rows("aabb"), whole=True))) == [4]
+        assert mapper.calls == ["a"]
+        careful = part(tmp_path / "careful", rows("aabb"), whole=True, careful=True, poisonous=((0, "it kills"),))
+        assert list(map_part(mapper, careful)) == [2, 2]
+        assert mapper.calls == ["a", "b"]
+        said, *steps = map_part(Whole(), broken := part(tmp_path / "broken", rows("aabccc"), whole=True))
+        assert said == "part-00000.parquet: too much at once; its items are tried one by one"
+        assert steps == [2, 1, 3]
+        assert read_part(broken.path)["video_id"].to_pylist() == ["a", "a", "b"]
+        assert read_part(broken.errors_path)["item"].to_pylist() == ["c"]
+        assert {p: part_metadata(p)[b"items"] for p in tmp_path.glob("*/*.parquet")} == {
+            tmp_path / "whole/part-00000.parquet": b"2",
+            tmp_path / "careful/part-00000.parquet": b"2",
+            broken.path: b"3",
+        }
+
     @pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
     def test_the_file_does_not_show_how_it_was_cut(self, tmp_path: Path, suffix: str) -> None:
         digests = set()

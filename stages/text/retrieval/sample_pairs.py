@@ -73,7 +73,7 @@ class SamplePairs(Stage):
             grades.setdefault(row["query_id"], {})[row["doc_id"]] = row["grade"]
         make = partial(PairSampler, self, queries, folds, grades, tuple(inputs["documents"].parts))
         run = inputs["run"].read(["query_id", "doc_id", "rank"])
-        executor.map(make, [[part] for part in whole_queries(run)], out, schema=PAIRS)
+        executor.map(make, [[part] for part in whole_queries(run)], out, schema=PAIRS, by="query_id", whole=True)
 
 
 class PairSampler:

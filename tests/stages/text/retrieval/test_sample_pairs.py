@@ -10,11 +10,12 @@ from pipeline.graph import make
 from stages.text.retrieval.sample_pairs import SamplePairs
 from stages.text.retrieval.schemas import DOCUMENTS, FOLDS, QRELS, QUERIES, RUN
 from tests.case import artifact as written
+from tests.pipeline.careful import CarefulExecutor
 
 DOCS = [f"d{i}" for i in range(10)]
 
 
-def sample(folder: Path, **fields: int) -> Artifact:
+def sample(folder: Path, executor: LocalExecutor | None = None, **fields: int) -> Artifact:
     """Queries 0, 1 and 2 in folds 0, 1 and 2; each has d0 to d9 as candidates and d1 and d2 as relevant documents; to
     query 0 a document is relevant that the collection lacks. The run breaks off within query 1."""
     runs = [(q, d, rank, 1.0 / rank) for q in "012" for rank, d in enumerate(DOCS, 1)]
@@ -30,7 +31,7 @@ def sample(folder: Path, **fields: int) -> Artifact:
     if fields.keys() & {"hold_out", "dev_fold"}:
         inputs["folds"] = written(folder / "folds", pa.table([list("012"), [0, 1, 2]], schema=FOLDS))
     out = Artifact(folder / f"out{sorted(fields.items())}", "pairs")
-    make(SamplePairs(**fields), inputs, out, LocalExecutor())
+    make(SamplePairs(**fields), inputs, out, executor or LocalExecutor())
     return out
 
 
@@ -66,6 +67,14 @@ def test_the_draw_is_seeded_and_does_not_depend_on_other_queries(tmp_path: Path)
 
     assert negatives() == negatives(hold_out=0)
     assert negatives() != negatives(seed=1)
+
+
+def test_the_candidates_of_a_query_stay_together_where_a_part_is_cut(tmp_path: Path) -> None:
+    cut, at_once = (
+        sample(tmp_path / type(e).__name__, e, hold_out=2, negatives=2) for e in (CarefulExecutor(), LocalExecutor())
+    )
+    assert cut.read() == at_once.read()
+    assert cut.manifest["errors"] == at_once.manifest["errors"] == 1
 
 
 def test_folds_are_read_only_where_one_is_named() -> None:
