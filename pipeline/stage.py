@@ -70,7 +70,7 @@ class Stage(ABC):
         )
 
     def _fields_of_key(self, below: bool) -> dict[str, Any]:
-        fields = {n: v for n, v in fields_as_json(self).items() if n not in self.neutral}
+        fields = {n: v for n, v in fields_as_json(self, pairs=True).items() if n not in self.neutral}
         for name in self.paths:
             if fields[name]:
                 fields[name] = os.path.normpath(fields[name]) if below else one_spelling(fields[name])
@@ -111,15 +111,20 @@ def one_spelling(paths: str) -> str:
     )
 
 
-def fields_as_json(value: Any) -> Any:
-    """A stage's or task's fields as JSON: dataclasses as {"class": name, field: value}, paths as text."""
+def fields_as_json(value: Any, pairs: bool = False) -> Any:
+    """A stage's or task's fields as JSON: dataclasses as {"class": name, field: value}, paths as text.
+
+    With ``pairs`` a field's mapping is a list of its entries: the order in which it names things, tasks for example,
+    may change the result, and a digest sorts by name.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: fields_as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: fields_as_json(getattr(value, f.name), pairs) for f in dataclasses.fields(value)}
         return fields if isinstance(value, Stage) else {"class": type(value).__name__, **fields}
     if isinstance(value, Mapping):
-        return {str(k): fields_as_json(v) for k, v in value.items()}
+        entries = {str(k): fields_as_json(v, pairs) for k, v in value.items()}
+        return [*map(list, entries.items())] if pairs else entries
     if isinstance(value, (list, tuple)):
-        return [fields_as_json(v) for v in value]
+        return [fields_as_json(v, pairs) for v in value]
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and value.is_integer():

@@ -141,6 +141,16 @@ def test_sequences_longer_than_the_encoder_reads_are_refused_before_any_is_made(
         check_fit(SpanQA(), encoder.path)
 
 
+def test_the_order_of_several_tasks_is_part_of_the_key() -> None:
+    """Their parts follow one another in it."""
+    tasks: dict[str, Task] = {"cola": ClassifyText(), "rte": ClassifyText()}
+    turned = dict(reversed(tasks.items()))
+    inputs = dict.fromkeys(("cola", "rte", "model"), "0")
+    keys = [Encode(task=MultiTask(t)).key(inputs) for t in (tasks, turned, dict(tasks))]
+    assert keys[0] == keys[2] != keys[1]
+    assert list(Encode(task=MultiTask(turned)).needs()) == ["rte", "cola", "model"]
+
+
 def test_an_encoder_that_cannot_predict_words_is_told_at_once(tmp_path: Path) -> None:
     MobileBertConfig().save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"MaskedLM predicts words, and .* cannot: .* give a BERT"):
