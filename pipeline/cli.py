@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StageFailed as error:
         return _fail(f"failed: {error}", 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command continues where it stopped", 130)
+        resumed = "; the same command continues where it stopped" if command in RESUMED else ""
+        return _fail(f"interrupted{resumed}", 130)
     return 0
 
 
@@ -165,6 +166,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "show": show_artifact,
     "predict": predict,
 }
+RESUMED = ("run", "stage")
+"""The commands that, given again, go on from what an interrupted one left."""
 
 
 def _name(command: str, arguments: Sequence[str]) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from transformers import PreTrainedTokenizerBase
 
 from models.task_file import load_task
-from models.tasks import Task
+from models.tasks import Row, Task
 from models.tasks.multi_task import own_examples
 from models.tasks.task import WINDOW
 from pipeline import Artifact, Executor, Rejected, Resources, Stage, UserError
@@ -85,46 +87,86 @@ def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
         load_task(model_dir)
     except ValueError as error:
         raise UserError(str(error)) from None
-    rows = list(read_rows(source))
+    total = sum(1 for _ in read_rows(source))
     inference = Inference(model_dir)
     if out is None:
-        _answer(inference, rows, sys.stdout)
+        _answer(inference, read_rows(source), total, sys.stdout)
     else:
         with write_atomically(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-            _answer(inference, rows, file)
+            _answer(inference, read_rows(source), total, file)
 
 
-def _answer(inference: Inference, rows: list[tables.Line | Rejected], sink: Any) -> None:
+def _answer(inference: Inference, rows: Iterable[tables.Line | Rejected], total: int, sink: Any) -> None:
     task = inference.task
-    readable = [_readable(row.cells) for row in rows if isinstance(row, tables.Line)]
-    in_context = iter(task.in_context(readable, inference.tokenizer))
-    with counting("predict", len(rows), "rows") as counter:
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK]
+    in_context = _in_context(task, map(_checked, rows), inference.tokenizer)
+    with counting("predict", total, "rows") as counter:
+        while block := list(islice(in_context, BLOCK)):
             examples = [task.example_schema.empty_table()]
             owners: list[int] = []
             lines: dict[int, list[Any]] = {}
-            for number, row in enumerate(block):
+            for number, (row, contexts) in enumerate(block):
+                place = f"row {counter.done + number + 1}"
                 if isinstance(row, Rejected):
-                    lines[number] = [{"error": f"row {start + number + 1}: {row.reason}"}]
+                    lines[number] = [{"error": f"{place}: {row.reason}"}]
                     continue
                 try:
-                    encoded = task.encode(next(in_context), inference.tokenizer)
+                    encoded = task.encode(next(contexts), inference.tokenizer)
                     examples.append(pa.Table.from_pylist(encoded, task.example_schema))
                 except Exception as error:
-                    lines[number] = [{"error": f"row {start + number + 1}: {refusal(error)}"}]
+                    lines[number] = [{"error": f"{place}: {refusal(error)}"}]
                 else:
                     owners += [number for example in encoded if not example.get(WINDOW)]
             mapped = MappedExamples([pa.concat_tables(examples)])
             answers = inference.predict([mapped[i] for i in range(len(mapped))])
             for number, answer in zip(owners, answers, strict=True):
-                row = block[number]
+                row = block[number][0]
                 assert isinstance(row, tables.Line)
                 lines.setdefault(number, []).append({**_repeated(task, row.cells), **answer})
             for number in sorted(lines):
                 for line in lines[number]:
-                    print(json.dumps(line, ensure_ascii=False, default=str), file=sink)
+                    print(_as_json(line), file=sink)
             counter.advance(len(block))
+
+
+def _in_context(
+    task: Task, rows: Iterable[tables.Line | Rejected], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[tuple[tables.Line | Rejected, Iterator[Row]]]:
+    """Each row, beside what next gives it as the task encodes it. No more rows are held than a document has."""
+    for together in _documents(rows) if task.looks_around else ([row] for row in rows):
+        readable = [_readable(row.cells) for row in together if isinstance(row, tables.Line)]
+        contexts = iter(task.in_context(readable, tokenizer))
+        for row in together:
+            yield row, contexts
+
+
+def _documents(rows: Iterable[tables.Line | Rejected]) -> Iterator[list[tables.Line | Rejected]]:
+    """Rows that follow one another with the same document; a row without one by itself. A bad row parts none."""
+    held: list[tables.Line | Rejected] = []
+    before = None
+    for row in rows:
+        document = row.cells.get("document") if isinstance(row, tables.Line) else before
+        if held and (document is None or document != before):
+            yield held
+            held = []
+        held.append(row)
+        before = document
+    if held:
+        yield held
+
+
+def _checked(row: tables.Line | Rejected) -> tables.Line | Rejected:
+    """The row, rejected where it is no text: JSON can name half a character."""
+    if isinstance(row, tables.Line):
+        try:
+            json.dumps(row.cells, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as error:
+            return Rejected(row.at, f"not text: {error.object[error.start]!a} is half of a character")
+    return row
+
+
+def _as_json(line: Mapping[str, Any]) -> str:
+    """A line of answers; what no UTF-8 can write, in a column's name for example, is escaped as JSON escapes it."""
+    return json.dumps(line, ensure_ascii=False, default=str).encode(errors="backslashreplace").decode()
 
 
 def _readable(cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,3 +174,28 @@ def test_an_interrupted_run_ends_with_130_and_can_go_on(orchard: Path) -> None:
     assert "Traceback" not in printed
     assert printed.splitlines()[-1] == "videobert: interrupted; the same command continues where it stopped"
     assert len(list(orchard.glob("store/Pick-*/manifest.json"))) == 1
+
+
+ENDLESS = """
+import time
+from pathlib import Path
+
+def predict_file(*paths):
+    Path("begun").touch()
+    time.sleep(60)
+"""
+
+
+def test_interrupted_answers_begin_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, code in (("stages/__init__.py", ""), ("stages/predict.py", ENDLESS), ("rows.jsonl", "{}")):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(code)
+    process = program("predict", ".", "rows.jsonl")
+    while not Path("begun").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate()
+    assert process.returncode == 130
+    assert printed.splitlines()[-1] == "videobert: interrupted"

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from models.tasks import VideoText
-from pipeline import Artifact, LocalExecutor, UserError
+from models.tasks import TagWords, VideoText
+from pipeline import Artifact, LocalExecutor, Rejected, UserError
 from pipeline.graph import make
 from stages.evaluate import Evaluate
-from stages.predict import Predict, predict_file
+from stages.predict import Predict, _documents, _in_context, predict_file
+from stages.text.tables import Line
 from stages.train import Train
 from tests.stages.tiny_world import examples, extended_bert
 
@@ -52,6 +55,44 @@ def test_a_refused_row_gets_a_line_with_the_reason(inputs: Inputs, tmp_path: Pat
     found = answers(inputs["model"], [{"text": "stir"}, {"text": ""}, {"text": "cut"}], tmp_path)
     assert found[1] == {"error": "row 2: neither words nor visual words"}
     assert len(found) == 3
+
+
+def test_half_a_character_costs_its_row_alone(inputs: Inputs, tmp_path: Path) -> None:
+    """Also in a column that the task does not read, and in a name that every row has."""
+    rows = [{"text": "stir"}, {"text": "stir \ud83d"}, {"text": "cut", "note": ["\udc00"]}, {"text": "cut \U0001f600"}]
+    found = answers(inputs["model"], rows, tmp_path)
+    assert [a.get("error") for a in found] == [
+        None,
+        "row 2: not text: '\\ud83d' is half of a character",
+        "row 3: not text: '\\udc00' is half of a character",
+        None,
+    ]
+    assert found[3]["text"] == "cut \U0001f600"
+    (tmp_path / "rows.csv").write_bytes(b"text,n\xf6te\nstir,a\nstir\n")
+    predict_file(inputs["model"].path, tmp_path / "rows.csv", tmp_path / "out.jsonl")
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["error"][:5] for line in lines] == ["row 1", "row 2"]
+
+
+def test_rows_are_read_as_they_are_answered() -> None:
+    """No further ahead than a document goes on, where a task looks around in it."""
+    read: list[str] = []
+
+    def lines(documents: str) -> Iterator[Line | Rejected]:
+        for number, document in enumerate(documents):
+            read.append(document)
+            cells = {"id": number, "words": [f"w{number}"], "document": None if document == "-" else document}
+            yield Rejected(str(number), "bad") if document == "!" else Line(str(number), cells)
+
+    tokenizer: Any = lambda words, **_: {"input_ids": [[1]] * len(words)}  # noqa: E731
+    for task, ahead in ((TagWords(document_context=True), "aaa!ab"), (TagWords(), "a")):
+        read.clear()
+        rows = _in_context(task, lines("aaa!abb--"), tokenizer)
+        next(rows)
+        assert "".join(read) == ahead
+        assert "".join(str(row.cells["id"]) if isinstance(row, Line) else "!" for row, _ in rows) == "12!45678"
+    groups = [len(together) for together in _documents(lines("aa!ab--!b!"))]
+    assert groups == [4, 1, 1, 1, 1, 2]
 
 
 def test_csv_rows(inputs: Inputs, tmp_path: Path) -> None:
