@@ -33,7 +33,7 @@ class Evaluate(Stage):
          examples has no figures.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("split",)}
     writes: ClassVar[pa.Schema] = pa.schema([("result", pa.string())])
 

@@ -39,7 +39,7 @@ class Predict(Stage):
     Out  the task's prediction_schema, a row an example of the split, or a row where the task joins a row's windows
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"model": (), "examples": ("split",)}
 
     task: Task

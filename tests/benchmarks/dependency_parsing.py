@@ -31,7 +31,8 @@ from pipeline import Artifact, LocalExecutor, Store, run
 from pipeline.graph import make
 from pipeline.store import read_part, write_part
 from stages.encode import Encoder
-from stages.predict import Predictor
+from stages.examples import MappedExamples
+from stages.inference import Inference
 from stages.text.read_conllu import ReadConllu
 from stages.text.write_conllu import WriteConllu
 from workflows.text import udify
@@ -85,13 +86,16 @@ def ours(given: argparse.Namespace) -> dict[str, float]:
     made = run(g, Store(given.folder / "store"), LocalExecutor(), only=["train"])
     model = made["train"].path
     task = load_task(model)
-    encode, answer = Encoder(task, model), Predictor(model, task, "test", None)
+    encode, inference = Encoder(task, model), Inference(model)
     rows, predictions, conllu = (Artifact(given.folder / name, name) for name in ("rows", "predictions", "conllu"))
 
     def parse() -> None:
         make(ReadConllu(test=given.test), {}, rows, LocalExecutor())
-        answers = [answer(encode(read_part(part))[0]) for part in rows.parts]
-        write_part(predictions.path / "part-00000.parquet", pa.concat_tables(answers))
+        answers = []
+        for part in rows.parts:
+            examples = MappedExamples([encode(read_part(part))[0]])
+            answers += inference.predict([examples[i] for i in range(len(examples))])
+        write_part(predictions.path / "part-00000.parquet", pa.Table.from_pylist(answers, task.prediction_schema))
         make(WriteConllu(), {"predictions": predictions}, conllu, LocalExecutor())
 
     return best_of(given, parse, conllu.path / Path(given.test).name)

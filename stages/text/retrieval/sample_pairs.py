@@ -34,6 +34,7 @@ class SamplePairs(Stage):
     A relevant document that is not in the collection becomes an error row.
     """
 
+    version: ClassVar[str] = "2"
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "run": ("query_id", "doc_id", "rank"),
         "qrels": ("query_id", "doc_id", "grade"),
