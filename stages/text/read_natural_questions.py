@@ -15,8 +15,11 @@ from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.long_files import LineStream
 from stages.text.source_files import find_files
+from stages.text.values import mended, refuse_halves, table_of
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
+UNREAD: Mapping[str, Any] = {"candidates": [], "annotations": None}
+"""What is left of a page that no table can hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class ReadNaturalQuestions(Stage):
     an id and is for dev or test, it is a row without candidates too: the official scorer wants an answer to every page.
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = pa.schema([*PAGE, ("source", pa.string())])
 
@@ -91,9 +94,27 @@ class PageReader:
                     entry = None
                     try:
                         entry = json.loads(line.text)
+                        refuse_halves(entry, line.text)
                         rows.append({**page(entry, stretch["split"]), "source": place})
-                    except ValueError as error:
+                    except (ValueError, OverflowError, RecursionError) as error:
                         rejected.append(Rejected(place, str(error)))
-                        if stretch["split"] != "train" and (unread := unread_page(entry, stretch["split"])):
-                            rows.append({**unread, "source": place})
-        return pa.Table.from_pylist(rows, ReadNaturalQuestions.writes), rejected
+                        rows += unread_rows(entry, stretch["split"], place)
+        table, unfit = table_of(rows, [row["source"] for row in rows], ReadNaturalQuestions.writes)
+        if unfit:
+            places = {bad.item for bad in unfit}
+            rows = [row for row in rows if row["source"] not in places or row["split"] != "train"]
+            rows = [{**row, **UNREAD} if row["source"] in places else row for row in rows]
+            table = pa.Table.from_pylist(rows, ReadNaturalQuestions.writes)
+        return table, rejected + unfit
+
+
+def unread_rows(entry: Any, split: str, place: str) -> list[dict[str, Any]]:
+    """The row, without candidates, of a line that is no page but for dev or test, and has an id."""
+    if split == "train":
+        return []
+    entry = mended(entry)
+    try:
+        unread = unread_page(entry, split)
+    except OverflowError:
+        unread = unread_page({**entry, "annotations": ()}, split)
+    return [{**unread, "source": place}] if unread else []

@@ -17,6 +17,7 @@ from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.aspect_rows import ASPECTS
 from stages.text.split_files import Item, PartReader, as_parts, present
+from stages.text.values import refuse_halves
 
 TARGETS = ("LOCATION1", "LOCATION2")
 
@@ -35,7 +36,7 @@ class ReadSentihood(Stage):
     sentences is a UserError.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = ASPECTS
 
@@ -67,6 +68,7 @@ class ReadSentihood(Stage):
         seen: set[str] = set()
         for number, sentence in enumerate(sentences_of(path), 1):
             try:
+                refuse_halves(sentence)
                 text, opinions = parse(sentence)
                 if str(sentence["id"]) in seen:
                     raise ValueError(f"another sentence has the id {sentence['id']}")

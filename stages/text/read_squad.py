@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
+from stages.text.values import refuse_halves, table_of
 
 ARTICLES = 16
 """Articles a part."""
@@ -29,7 +30,7 @@ class ReadSquad(Stage):
     An answer that is not at its offset, an empty text or a training question without answers makes an error row.
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = pa.schema(
         [
@@ -107,10 +108,12 @@ class SquadReader:
             for where, question in questions_of(self._articles[block["article"]]):
                 place = f"{Path(block['path']).name}: data[{block['article']}]{where}"
                 try:
+                    refuse_halves(question)
                     rows.append({**checked(question, block["split"]), "source": place})
                 except ValueError as error:
                     rejected.append(Rejected(place, str(error)))
-        return pa.Table.from_pylist(rows, ReadSquad.writes), rejected
+        table, unfit = table_of(rows, [row["source"] for row in rows], ReadSquad.writes)
+        return table, rejected + unfit
 
 
 def articles_of(path: Path) -> list[Any]:
@@ -167,7 +170,7 @@ def _answer(answer: Any, question: Mapping[str, Any], split: str) -> dict[str, A
     """Text and place. Those to test on are compared as texts, as SQuAD's scorer does, wherever they are said to be."""
     try:
         text, start = str(answer["text"]), int(answer["answer_start"])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         raise ValueError(f"an answer to {question['id']} has no text or no answer_start") from None
     if not text.strip():
         raise ValueError(f"an answer to {question['id']} is empty")

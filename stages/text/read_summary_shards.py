@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.source_files import find_files
+from stages.text.values import refuse_halves, table_of
 
 SPLIT_OF = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 """What stands between the dots of a shard's name."""
@@ -38,7 +39,7 @@ class ReadSummaryShards(Stage):
     Out  id str (file:document, from 0), sentences list<str>, summary list<str>, split str
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"shards"})
     writes: ClassVar[pa.Schema] = SUMMARY_ROWS
 
@@ -81,7 +82,8 @@ class ShardReader:
                 rows.append({"id": name, "split": split, **sentences_of(document)})
             except ValueError as error:
                 rejected.append(Rejected(name, str(error)))
-        return pa.Table.from_pylist(rows, SUMMARY_ROWS), rejected
+        table, unfit = table_of(rows, [row["id"] for row in rows], SUMMARY_ROWS)
+        return table, rejected + unfit
 
 
 def documents(path: Path) -> Iterator[Any]:
@@ -101,8 +103,9 @@ def sentences_of(document: Any) -> dict[str, list[str]]:
     if isinstance(document, bytes):
         try:
             document = json.loads(document)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{NO_JSON} ({error})") from None
+    refuse_halves(document)
     columns = {}
     for key, column in (("src", "sentences"), ("tgt", "summary")):
         value = document.get(key) if isinstance(document, dict) else None

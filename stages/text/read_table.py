@@ -28,7 +28,7 @@ class ReadTable(Stage):
     error row. A test file may lack the label's column.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "test", "train"})
     writes: ClassVar[pa.Schema] = LABELLED
 

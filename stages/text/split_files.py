@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import Rejected
+from stages.text.values import table_of
 
 SPLITS = ("train", "dev", "test")
 ROWS = 1000
@@ -62,7 +63,9 @@ class PartReader:
         found = [row for item in islice(self._items, first - self._at, end - self._at) for row in item]
         self._file, self._at = file, end
         rows = [row for row in found if not isinstance(row, Rejected)]
-        return pa.Table.from_pylist(rows, self.schema), [row for row in found if isinstance(row, Rejected)]
+        places = [row.get("id") or Path(file[0]).name for row in rows]
+        table, unfit = table_of(rows, places, self.schema)
+        return table, [row for row in found if isinstance(row, Rejected)] + unfit
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str | None]]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import Rejected, UserError
 from stages.text import source_files
+from stages.text.values import refuse_halves, table_of
 
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
@@ -179,6 +180,7 @@ class RowReader:
 
     def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         taken: list[dict[str, Any]] = []
+        places: list[str] = []
         rejected = []
         for block in blocks_of(part):
             for row in rows(block, self.forms[block.path]):
@@ -189,7 +191,9 @@ class RowReader:
                     taken += self.take(row, block.split)
                 except ValueError as error:
                     rejected.append(Rejected(row.at, str(error)))
-        return pa.Table.from_pylist(taken, self.schema), rejected
+                places += [row.at] * (len(taken) - len(places))
+        table, unfit = table_of(taken, places, self.schema)
+        return table, rejected + unfit
 
 
 def _parquet_rows(path: Path, block: Block) -> Iterator[Line]:
@@ -202,8 +206,12 @@ def _parquet_rows(path: Path, block: Block) -> Iterator[Line]:
 def _json_row(at: str, text: bytes) -> Line | Rejected:
     try:
         cells = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Rejected(at, f"not JSON ({error})")
+    try:
+        refuse_halves(cells, text)
+    except ValueError as error:
+        return Rejected(at, str(error))
     if not isinstance(cells, dict):
         return Rejected(at, 'not a row: expected an object such as {"text": "..."}')
     return Line(at, cells)

@@ -17,6 +17,7 @@ from stages.text import tables
 from stages.text.retrieval import collection_files
 from stages.text.retrieval.collection_files import Kind
 from stages.text.retrieval.schemas import DOCUMENTS
+from stages.text.values import table_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class ReadDocuments(Stage):
     part of the files are left out too, and counted in the manifest.
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     paths: ClassVar[frozenset[str]] = frozenset({"documents"})
     writes: ClassVar[pa.Schema] = DOCUMENTS
 
@@ -79,7 +80,8 @@ class DocumentReader:
         self.kinds = kinds
 
     def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
-        documents = []
+        documents: list[dict[str, Any]] = []
+        places = []
         rejected = []
         seen: set[str] = set()
         for block in tables.blocks_of(part):
@@ -92,6 +94,8 @@ class DocumentReader:
                 elif record.id not in seen:
                     seen.add(record.id)
                     documents.append({"doc_id": record.id, "title": record.title or None, "text": record.text})
+                    places.append(record.at)
                 elif kind != "top1000":
                     rejected.append(Rejected(record.at, f"document {record.id} a second time"))
-        return pa.Table.from_pylist(documents, DOCUMENTS), rejected
+        table, unfit = table_of(documents, places, DOCUMENTS)
+        return table, rejected + unfit

@@ -33,7 +33,7 @@ class ReadPairs(Stage):
     empty text or a label that is neither 0 nor 1 becomes an error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"dev", "train"})
     writes: ClassVar[pa.Schema] = PAIRS
 

@@ -15,6 +15,7 @@ from pipeline.store import listing_digest
 from stages.text import tables
 from stages.text.retrieval import collection_files
 from stages.text.retrieval.schemas import QRELS
+from stages.text.values import table_of
 
 COLUMNS = {4: ("query_id", "iteration", "doc_id", "grade"), 3: ("query_id", "doc_id", "grade")}
 HEADERS = {"score", "relevance", "rel", "grade", "label"}
@@ -36,7 +37,7 @@ class ReadQrels(Stage):
     error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"qrels"})
     reads: ClassVar[Mapping[str, tuple[str, ...]]] = {"queries": ("query_id",)}
     optional: ClassVar[frozenset[str]] = frozenset({"queries"})
@@ -84,6 +85,7 @@ class QrelsReader:
 
     def __call__(self, blocks: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         grades: dict[tuple[str, str], int] = {}
+        places = []
         rejected = []
         for block in tables.blocks_of(blocks):
             for row in tables.rows(block, self.forms[block.path]):
@@ -93,10 +95,12 @@ class QrelsReader:
                 try:
                     if row.cells["grade"].lower() not in HEADERS:
                         self._add(row.cells, grades)
+                        places.append(row.at)
                 except ValueError as error:
                     rejected.append(Rejected(row.at, str(error)))
-        columns = [[q for q, _ in grades], [d for _, d in grades], list(grades.values())]
-        return pa.table(columns, schema=QRELS), rejected
+        judged = [{"query_id": q, "doc_id": d, "grade": grade} for (q, d), grade in grades.items()]
+        table, unfit = table_of(judged, places, QRELS)
+        return table, rejected + unfit
 
     def _add(self, cells: Mapping[str, str], grades: dict[tuple[str, str], int]) -> None:
         pair = cells["query_id"], cells["doc_id"]

@@ -15,6 +15,7 @@ from pipeline.store import listing_digest
 from stages.text.retrieval import collection_files
 from stages.text.retrieval.collection_files import Record
 from stages.text.retrieval.schemas import QUERIES
+from stages.text.values import table_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class ReadQueries(Stage):
     A query without text, or whose id another one has, becomes an error row.
     """
 
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     paths: ClassVar[frozenset[str]] = frozenset({"queries"})
     writes: ClassVar[pa.Schema] = QUERIES
 
@@ -73,5 +74,6 @@ class QueryReader:
                         queries[query_id] = record
                     elif kind != "top1000":
                         rejected.append(Rejected(record.at, f"query {query_id} a second time"))
-        columns = [list(queries), [r.text for r in queries.values()], [r.fold for r in queries.values()]]
-        return pa.table(columns, schema=QUERIES), rejected
+        rows = [{"query_id": query_id, "text": r.text, "fold": r.fold} for query_id, r in queries.items()]
+        table, unfit = table_of(rows, [r.at for r in queries.values()], QUERIES)
+        return table, rejected + unfit

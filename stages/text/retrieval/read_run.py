@@ -31,7 +31,7 @@ class ReadRun(Stage):
     A line with other columns, a rank or score that is no number becomes an error row.
     """
 
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     paths: ClassVar[frozenset[str]] = frozenset({"run_file"})
     writes: ClassVar[pa.Schema] = RUN
 

@@ -91,3 +91,29 @@ def test_fields_are_checked(tmp_path: Path) -> None:
         ReadNaturalQuestions(train="a", part_mib=0)
     with pytest.raises(UserError, match="no such file"):
         ReadNaturalQuestions(train=str(tmp_path / "none")).fingerprint()
+
+
+def test_a_value_that_no_table_can_hold_costs_its_page(tmp_path: Path) -> None:
+    """For dev and test it leaves a row that can be scored."""
+    good, far, halved, endless = pages(0, 4)
+    far["annotations"][0]["short_answers"][0]["end_token"] = 1 << 40
+    halved["document_title"] = "half \ud83d"
+    endless["annotations"][0]["long_answer"]["start_token"] = float("inf")
+    entries = [good, far, halved, endless, *pages(4, 6)]
+    out = Artifact(tmp_path / "out", "key")
+    stage = ReadNaturalQuestions(
+        train=write(tmp_path / "train.jsonl", entries), dev=write(tmp_path / "dev.jsonl", entries)
+    )
+    make(stage, {}, out, LocalExecutor(max_error_rate=1.0))
+    rows = [row for row in out.read().to_pylist() if row["id"] in "0123"]
+    assert [(row["id"], row["split"], len(row["candidates"])) for row in rows] == [
+        *(("0", "train", 2), ("0", "dev", 2), ("1", "dev", 0), ("2", "dev", 0), ("3", "dev", 0))
+    ]
+    assert rows[-2]["title"] == "half ?"
+    errors = out.errors()
+    assert errors is not None
+    for split in ("train", "dev"):
+        reasons = {e["item"]: e["reason"] for e in errors.to_pylist()}
+        assert reasons[f"{split}.jsonl:2"].startswith("its annotations is no list")
+        assert reasons[f"{split}.jsonl:3"].startswith("a text has half a character")
+        assert "infinity" in reasons[f"{split}.jsonl:4"]

@@ -74,3 +74,13 @@ def test_a_file_of_another_kind_is_said(text: str, reason: str, tmp_path: Path) 
 
 def test_places_are_words_of_their_own() -> None:
     assert plain("LOCATION1the best, not LOCATION2!") == "location - 1 the best, not location - 2 !"
+
+
+def test_half_a_character_costs_its_sentence(tmp_path: Path) -> None:
+    data = [sentence(1, "LOCATION1 is \ud83d"), sentence(2, "LOCATION1 is big")]
+    (tmp_path / "train.json").write_text(json.dumps(data))
+    rows, errors = read(ReadSentihood(train=str(tmp_path / "train.json")), tmp_path)
+    assert {row["id"] for row in rows} == {"train.json:2"}
+    assert [(item, reason[:30]) for item, reason in errors] == [
+        ("train.json, sentence 1", "a text has half a character, \\")
+    ]

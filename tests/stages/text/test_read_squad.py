@@ -119,3 +119,15 @@ def test_fields_that_do_not_fit_together(tmp_path: Path) -> None:
         ReadSquad(train=str(tmp_path / "missing.json")).fingerprint()
     with pytest.raises(UserError, match="leave none to learn from"):
         read(tmp_path, train=write(tmp_path / "a.json", [article("a", question("q"))]), test_articles=1)
+
+
+def test_a_value_that_no_table_can_hold_costs_its_question(tmp_path: Path) -> None:
+    far = question("far") | {"answers": [{"text": "1895", "answer_start": 1 << 40}]}
+    endless = question("endless") | {"answers": [{"text": "1895", "answer_start": float("inf")}]}
+    halved = question("halved", "\ud83d", start=0)
+    out = read(tmp_path, test=write(tmp_path / "test.json", [article("a", question("good"), far, halved, endless)]))
+    assert out.read()["id"].to_pylist() == ["good"]
+    errors = {e["item"][-6:]: e["reason"] for e in out.errors().to_pylist()}
+    assert errors["qas[1]"].startswith("its answers is no list")
+    assert errors["qas[2]"].startswith("a text has half a character, \\ud83d")
+    assert errors["qas[3]"] == "an answer to endless has no text or no answer_start"

@@ -77,3 +77,13 @@ def test_a_name_without_a_split_and_an_empty_folder_are_said_at_once(tmp_path: P
     write(tmp_path / "training.json", CAT)
     with pytest.raises(UserError, match="says train, valid or test between dots"):
         ReadSummaryShards(shards=str(tmp_path)).fingerprint()
+
+
+def test_half_a_character_costs_its_document(tmp_path: Path) -> None:
+    write(tmp_path / "x.train.0.json", CAT, {"src": [["half", "\ud83d"]], "tgt": []}, *[DOG] * 3)
+    artifact = read(tmp_path / "x.train.0.json", tmp_path / "out")
+    assert artifact.rows() == 4
+    errors = artifact.errors()
+    assert errors is not None
+    assert errors["item"].to_pylist() == ["x.train.0.json:1"]
+    assert errors["reason"].to_pylist()[0].startswith("a text has half a character, \\ud83d")

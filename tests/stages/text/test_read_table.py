@@ -46,3 +46,16 @@ def test_a_wrong_column_is_said_before_any_work(tmp_path: Path) -> None:
         read(tmp_path / "store", train=f"{tmp_path}/b.csv")
     with pytest.raises(UserError, match="at least one"):
         ReadTable()
+
+
+def test_half_a_character_costs_its_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"text": "one", "label": "x"}\n{"text": "bad \\ud83d", "label": "x"}\n'
+        + '{"text": "\\ud83d\\ude00", "label": "y"}\n'
+        + '{"text": "more", "label": "y"}\n' * 2
+    )
+    artifact = read(tmp_path / "store", train=f"{tmp_path}/a.jsonl")
+    assert artifact.read()["text"].to_pylist() == ["one", "\U0001f600", "more", "more"]
+    assert artifact.errors().select(["item", "reason"]).to_pylist() == [
+        {"item": "a.jsonl:2", "reason": "a text has half a character, \\ud83d (a lone surrogate): write it whole"}
+    ]

@@ -87,3 +87,14 @@ def test_a_sentence_s_questions_stay_in_one_part(tmp_path: Path) -> None:
     errors = rows.errors()
     assert errors is not None
     assert errors["reason"].to_pylist() == ["another sentence has the id 0"]
+
+
+def test_a_value_that_no_table_can_hold_costs_its_row(tmp_path: Path) -> None:
+    def read(path: Path, split: str) -> Iterator[Item]:
+        yield from ([{"id": f"file:{n}", "number": n << 30}] for n in range(3))
+
+    schema = pa.schema([("id", pa.string()), ("number", pa.int32())])
+    ((part,),) = as_parts({"train": "file"}, read)
+    table, rejected = PartReader(read, schema)(part)
+    assert table["id"].to_pylist() == ["file:0", "file:1"]
+    assert [r.item for r in rejected] == ["file:2"]

@@ -120,3 +120,12 @@ def test_what_is_no_collection_is_said_at_plan_time(tmp_path: Path) -> None:
         ReadDocuments(documents=str(tmp_path / "a.txt")).fingerprint()
     with pytest.raises(UserError, match="no such file"):
         ReadDocuments(documents=str(tmp_path / "none")).fingerprint()
+
+
+def test_half_a_character_costs_its_document(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"id": "1", "text": "leek"}\n{"id": "2", "text": "\\ud83d"}\n{"id": "3", "text": "soup"}\n'
+    )
+    documents, errors = read(tmp_path / "a.jsonl", tmp_path / "out")
+    assert [d[0] for d in documents] == ["1", "3"]
+    assert [(e["item"], e["reason"][:29]) for e in errors] == [("a.jsonl:2", "a text has half a character, ")]

@@ -73,3 +73,9 @@ def test_another_file_is_refused_at_plan_time(tmp_path: Path) -> None:
         ReadQrels(qrels=str(tmp_path / "a")).fingerprint()
     with pytest.raises(UserError, match="no such file"):
         ReadQrels(qrels=str(tmp_path / "b")).fingerprint()
+
+
+def test_a_grade_that_is_too_large_costs_its_row(tmp_path: Path) -> None:
+    rows, errors = read("1 0 a 1\n1 0 b 3000000000\n2 0 b 2\n", tmp_path)
+    assert rows == [("1", "a", 1), ("2", "b", 2)]
+    assert [(e["item"], e["reason"][:22]) for e in errors] == [("qrels:2", "its grade is no int32 ")]

@@ -50,3 +50,15 @@ def test_a_file_may_name_the_folds(tmp_path: Path) -> None:
 def test_top1000_has_a_query_in_many_lines(tmp_path: Path) -> None:
     (tmp_path / "top1000.dev").write_text("1\t7\tq one\tleek\n2\t7\tq two\tleek\n1\t8\tq one\tsoup\n")
     assert read(tmp_path / "top1000.dev", tmp_path / "out") == ([("1", "q one", None), ("2", "q two", None)], [])
+
+
+def test_a_value_that_no_table_can_hold_costs_its_query(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text(
+        '{"qid": 1, "query": "leek"}\n{"qid": 2, "query": "soup", "fold": 3000000000}\n{"qid": 3, "query": "\\ud83d"}\n'
+    )
+    queries, errors = read(tmp_path / "q.jsonl", tmp_path / "out")
+    assert queries == [("1", "leek", None)]
+    assert {e["item"]: e["reason"][:28] for e in errors} == {
+        "q.jsonl:2": "its fold is no int32 (Value ",
+        "q.jsonl:3": "a text has half a character,",
+    }

@@ -47,3 +47,9 @@ def test_another_file_is_refused_at_plan_time(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one two\n")
     with pytest.raises(UserError, match="its first lines are none of a run"):
         ReadRun(run_file=str(tmp_path / "a")).fingerprint()
+
+
+def test_a_rank_that_is_too_large_costs_its_row(tmp_path: Path) -> None:
+    rows, errors = read("1\t7\t1\n1\t8\t3000000000\n1\t9\t2\n", tmp_path)
+    assert [row[1] for row in rows] == ["7", "9"]
+    assert [(e["item"], e["reason"][:21]) for e in errors] == [("a.run:2", "its rank is no int32 ")]
