@@ -131,12 +131,13 @@ def cut(path: Path, split: str, form: Form) -> Iterator[Block]:
         at = start = len(file.readline()) if header else 0
         line = first = 2 if header else 1
         quoted = form.quotes and not form.is_json(path)
+        separator = _separator(path, form).encode()
         inside = False
         for text in file:
             at += len(text)
             line += 1
-            if quoted and text.count(b'"') % 2:
-                inside = not inside
+            if quoted and b'"' in text:
+                inside = _inside(text, inside, separator)
             if at - start >= BLOCK_BYTES and not inside:
                 yield Block(str(path), split, start, at, first)
                 start, first = at, line
@@ -230,11 +231,11 @@ def _cells(
 ) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Line and cells of every row, or what is wrong with it. What is not UTF-8 comes as lone surrogates.
 
-    A row of several lines that has not ``width`` cells, or an odd number of quotation marks, began with a stray one:
-    its first line is refused, and the others are read on their own.
+    A row of several lines that has not ``width`` cells, or an odd number of quotation marks of which one is not closed
+    where a cell ends, began with a stray one: its first line is refused, and the others are read on their own.
     """
     texts = [line.decode("utf-8", "surrogateescape") for line in lines]
-    separator = form.separator or ("\t" if path.suffix == ".tsv" else ",")
+    separator = _separator(path, form)
     if not form.quotes:
         for number, text in enumerate(texts, first):
             yield number, text.split() if separator == " " else text.rstrip("\r\n").split(separator)
@@ -252,12 +253,48 @@ def _cells(
             yield first + at, error
             continue
         end = start + reader.line_num
-        stray = end > at + 1 and (width not in (None, len(cells)) or "".join(texts[at:end]).count('"') % 2)
+        stray = end > at + 1 and (width not in (None, len(cells)) or _torn(texts[at:end], separator))
         if stray:
             yield first + at, csv.Error(STRAY)
             start, reader = at + 1, csv.reader(islice(texts, at + 1, None), delimiter=separator)
         else:
             yield first + at, cells
+
+
+def _separator(path: Path, form: Form) -> str:
+    return form.separator or ("\t" if path.suffix == ".tsv" else ",")
+
+
+def _inside(line: bytes, inside: bool, separator: bytes) -> bool:
+    """Whether the end of a line is inside a quoted cell, if its begin is: as csv.reader has it, a quotation mark opens
+    a cell only where the cell begins, and inside one two of them are one."""
+    at = 0
+    while True:
+        if not inside:
+            if at or not line.startswith(b'"'):
+                opening = line.find(separator + b'"', at)
+                if opening < 0:
+                    return False
+                at = opening + len(separator)
+            at += 1
+        closing = line.find(b'"', at)
+        if closing < 0:
+            return True
+        at = closing + 1
+        inside = line[at : at + 1] == b'"'
+        at += inside
+
+
+def _torn(texts: Sequence[str], separator: str) -> bool:
+    """Whether the lines of a row have an odd number of quotation marks, and not because of one that opens no cell."""
+    if "".join(texts).count('"') % 2 == 0:
+        return False
+    try:
+        for _ in csv.reader(texts, delimiter=separator, strict=True):
+            pass
+    except csv.Error:
+        return True
+    return False
 
 
 def _header(line: bytes, path: Path, form: Form) -> tuple[str, ...]:

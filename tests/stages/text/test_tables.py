@@ -1,3 +1,5 @@
+import csv
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -118,3 +120,29 @@ def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     (tmp_path / "b.csv").mkdir()
     assert tables.find_files(str(tmp_path / "*.csv")) == [tmp_path / "a.csv"]
+
+
+def test_a_quotation_mark_inside_a_cell_opens_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is cut after it where it would be cut without it: between rows, and not within quoted cells."""
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 20)
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\na 5" pipe,"x"\n' + '"one, ""two""\n""three",y\n4" or,"four\nmore"\n' * 10)
+    found = read(path, QUOTED)
+    assert found[0] == ("a.csv:2", {"text": 'a 5" pipe', "label": "x"})
+    assert found[1:] == [
+        row
+        for line in range(3, 43, 4)
+        for row in (
+            (f"a.csv:{line}", {"text": 'one, "two"\n"three', "label": "y"}),
+            (f"a.csv:{line + 2}", {"text": '4" or', "label": "four\nmore"}),
+        )
+    ]
+    assert len(list(tables.cut(path, "train", QUOTED))) > 10
+
+
+def test_where_a_line_ends_is_told_as_the_reader_of_csv_tells_it(tmp_path: Path) -> None:
+    """Of every text of six characters: a block ends after the first line only where a row does."""
+    for cells in itertools.product('",a', repeat=6):
+        line = "".join(cells)
+        (row, *_) = csv.reader([f"{line}\n", '"\n'])
+        assert tables._inside(f"{line}\n".encode(), False, b",") == ("\n" in row[-1]), line
