@@ -148,6 +148,8 @@ def _of(owner: Any, name: str) -> Any:
 
 def checked(question: Mapping[str, Any], split: str) -> dict[str, Any]:
     """The row of a question. ValueError says what is wrong with it."""
+    if type(question.get("id")) is int:
+        question = {**question, "id": str(question["id"])}
     for name in ("id", "question", "context"):
         text = question.get(name)
         if not isinstance(text, str) or not text.strip():

@@ -131,3 +131,10 @@ def test_a_value_that_no_table_can_hold_costs_its_question(tmp_path: Path) -> No
     assert errors["qas[1]"].startswith("its answers is no list")
     assert errors["qas[2]"].startswith("a text has half a character, \\ud83d")
     assert errors["qas[3]"] == "an answer to endless has no text or no answer_start"
+
+
+def test_an_id_may_be_a_number(tmp_path: Path) -> None:
+    numbered = question("a") | {"id": 17}
+    out = read(tmp_path, train=write(tmp_path / "train.json", [article("a", numbered, question("b") | {"id": True})]))
+    assert out.read()["id"].to_pylist() == ["17"]
+    assert out.errors()["reason"].to_pylist() == ["it has no id"]
