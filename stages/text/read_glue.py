@@ -67,6 +67,7 @@ class ReadGlue(Stage):
     that has them may lie in their place.
     """
 
+    version: ClassVar[str] = "2"
     paths: ClassVar[frozenset[str]] = frozenset({"folder"})
     writes: ClassVar[pa.Schema] = LABELLED
 

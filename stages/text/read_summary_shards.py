@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
 from stages.text.source_files import find_files
+from stages.text.tables import BOM
 from stages.text.values import refuse_halves, table_of
 
 SPLIT_OF = {"train": "train", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
@@ -88,7 +89,7 @@ class ShardReader:
 
 def documents(path: Path) -> Iterator[Any]:
     """The values of an array, or the lines, as bytes, that are not blank. ValueError names a file that is no array."""
-    text = path.read_bytes()
+    text = path.read_bytes().removeprefix(BOM)
     if not re.match(rb"\s*\[", text):
         yield from (line for line in text.split(b"\n") if line.strip())
         return

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,10 @@ from stages.text.values import refuse_halves, table_of
 BLOCK_BYTES = 1 << 20
 """A longer file is read by several workers. Shorter ones are grouped into parts of at least this much."""
 FIRST_LINES = 20
+BOM = b"\xef\xbb\xbf"
+NOT_UTF8 = "not UTF-8: save the file in that encoding"
+ESCAPED = re.compile("[\udc80-\udcff]")
+"""What "surrogateescape" makes of bytes that are not UTF-8."""
 STRAY = "a quotation mark opens a cell in this line that is not closed where a cell ends"
 T = TypeVar("T", bound=Hashable)
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -73,7 +78,7 @@ def find_files(pattern: str) -> list[Path]:
 
 def first_lines(path: Path) -> list[str]:
     """The first lines that are not blank, by which a format is told; any of them may be damaged."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         return [line.rstrip("\n") for line in islice((line for line in file if line.strip()), FIRST_LINES)]
 
 
@@ -83,14 +88,15 @@ def commonest(values: Iterable[T | None]) -> T | None:
 
 
 def columns_of(path: Path, form: Form) -> tuple[str, ...]:
-    """The columns that a file has; of JSON lines, those of its first row. UserError where that cannot be read."""
+    """The columns that a file has, by its first line that is not blank: the header, or a row of JSON. UserError where
+    that cannot be read."""
     if form.columns is not None:
         return form.columns
     try:
         if path.suffix == ".parquet":
             return tuple(pq.read_schema(path).names)
         with path.open("rb") as file:
-            first = file.readline()
+            first = _first_line(file)[1]
         if form.is_json(path):
             return tuple(json.loads(first or b"{}"))
         return _header(first, path, form)
@@ -128,8 +134,8 @@ def cut(path: Path, split: str, form: Form) -> Iterator[Block]:
         return
     with path.open("rb") as file:
         header = not form.is_json(path) and form.columns is None
-        at = start = len(file.readline()) if header else 0
-        line = first = 2 if header else 1
+        line = first = _first_line(file)[0] + 1 if header else 1
+        at = start = file.tell() if header else 0
         quoted = form.quotes and not form.is_json(path)
         separator = _separator(path, form).encode()
         inside = False
@@ -153,7 +159,8 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
         return
     with path.open("rb") as file:
         file.seek(block.start)
-        lines = io.BytesIO(file.read(block.end - block.start))
+        text = file.read(block.end - block.start)
+    lines = io.BytesIO(text if block.start else text.removeprefix(BOM))
     if form.is_json(path):
         for number, text in enumerate(lines, block.line):
             if text.strip():
@@ -221,8 +228,8 @@ def _json_row(at: str, text: bytes) -> Line | Rejected:
 def _row(at: str, columns: Sequence[str], cells: Sequence[str]) -> Line | Rejected:
     if len(cells) != len(columns):
         return Rejected(at, f"{len(cells)} columns instead of {len(columns)} ({', '.join(columns)})")
-    if any("\udc80" <= c <= "\udcff" for cell in cells if not cell.isascii() for c in cell):
-        return Rejected(at, "not UTF-8: save the file in that encoding")
+    if any(ESCAPED.search(cell) for cell in cells if not cell.isascii()):
+        return Rejected(at, NOT_UTF8)
     return Line(at, dict(zip(columns, cells, strict=True)))
 
 
@@ -259,6 +266,14 @@ def _cells(
             start, reader = at + 1, csv.reader(islice(texts, at + 1, None), delimiter=separator)
         else:
             yield first + at, cells
+
+
+def _first_line(file: BinaryIO) -> tuple[int, bytes]:
+    """Number and text of the first line that is not blank; the file is then read up to its end."""
+    number, line = 0, BOM
+    while line and not line.removeprefix(BOM).strip():
+        number, line = number + 1, file.readline()
+    return number, line.removeprefix(BOM)
 
 
 def _separator(path: Path, form: Form) -> str:
@@ -298,7 +313,7 @@ def _torn(texts: Sequence[str], separator: str) -> bool:
 
 
 def _header(line: bytes, path: Path, form: Form) -> tuple[str, ...]:
-    _, cells = next(_cells([line.removeprefix(b"\xef\xbb\xbf")], path, form, 1), (1, []))
+    _, cells = next(_cells([line], path, form, 1), (1, []))
     if isinstance(cells, csv.Error):
         raise cells
     return tuple(cell.strip() for cell in cells)

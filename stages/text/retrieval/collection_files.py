@@ -26,6 +26,10 @@ TSV = {
 TOP1000 = tables.Form(quotes=False, columns=("query_id", "doc_id", "query", "text"), separator="\t")
 """MS MARCO's top1000 files: candidates with their texts."""
 
+BEFORE = "stands before the first .I"
+"""Why lines of SMART files are rejected that are no record."""
+COMPRESSED = (b"\x1f\x8b", b"\x1f\x9d")
+"""How files begin that gzip and compress wrote."""
 _SMART_ID = re.compile(r"\.I\s+(\S+)\s*$")
 _SMART_FIELD = re.compile(r"\.([A-Z])\s*$")
 _TAG = re.compile(r"<[^>]*>")
@@ -43,8 +47,18 @@ class Record(NamedTuple):
 
 
 def find(pattern: str) -> list[Path]:
-    """The file, those in a folder, or those that a glob matches, in order. UserError where there is none."""
-    return find_files(pattern)
+    """The file, those in a folder, or those that a glob matches, in order. UserError where there is none, or one is
+    compressed."""
+    found = find_files(pattern)
+    for file in found:
+        if _begin(file) in COMPRESSED:
+            raise UserError(f"{file}: is compressed; unpack it first")
+    return found
+
+
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2)
 
 
 def kind_of(path: Path) -> Kind:
@@ -78,10 +92,8 @@ def blocks(path: Path, kind: Kind) -> Iterator[tables.Block]:
 def records(block: tables.Block, kind: Kind, what: Literal["documents", "queries"]) -> Iterator[Record | Rejected]:
     """The documents or queries of a block; of a top1000 file those of each line, one after another."""
     path = Path(block.path)
-    if kind == "smart":
-        yield from _smart(path)
-    elif kind == "trec":
-        yield from _trec(path)
+    if kind in ("smart", "trec"):
+        yield from map(_decoded, _smart(path) if kind == "smart" else _trec(path))
     else:
         for row in tables.rows(block, _form(path, kind)):
             if isinstance(row, Rejected):
@@ -115,6 +127,13 @@ def _of_cells(at: str, cells: Mapping[str, Any]) -> Record | Rejected:
     return Record(at, str(id_), "" if title is None else _plain(str(title)), _plain(str(text)), fold)
 
 
+def _decoded(record: Record | Rejected) -> Record | Rejected:
+    """A record whose id, title or text is not UTF-8 is rejected."""
+    if isinstance(record, Record) and any(map(tables.ESCAPED.search, (record.id, record.title, record.text))):
+        return Rejected(record.at, tables.NOT_UTF8)
+    return record
+
+
 def _smart(path: Path) -> Iterator[Record | Rejected]:
     """Records of ``.I id`` and fields of single letters: .T the title, .W the words, which may begin with the title."""
     fields: dict[str, list[str]] = {}
@@ -124,7 +143,7 @@ def _smart(path: Path) -> Iterator[Record | Rejected]:
         title, text = (_plain(" ".join(fields.get(name, ()))) for name in "TW")
         return Record(f"{path.name}:{start}", id_, title, text.removeprefix(title).lstrip() if title else text)
 
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
             if match := _SMART_ID.match(line):
                 if id_:
@@ -133,7 +152,7 @@ def _smart(path: Path) -> Iterator[Record | Rejected]:
             elif match := _SMART_FIELD.match(line):
                 field = match[1]
             elif not id_ and line.strip():
-                yield Rejected(f"{path.name}:{number}", "stands before the first .I")
+                yield Rejected(f"{path.name}:{number}", BEFORE)
             else:
                 fields.setdefault(field, []).append(line)
     if id_:
@@ -145,7 +164,7 @@ def _trec(path: Path) -> Iterator[Record | Rejected]:
     title, desc and narr, of which the title is the query."""
     lines: list[str] = []
     start = 0
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
             tag = line.strip().lower()
             if tag in ("<doc>", "<top>"):

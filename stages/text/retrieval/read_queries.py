@@ -36,7 +36,8 @@ class ReadQueries(Stage):
     format: Literal["auto", "smart", "trec", "jsonl", "tsv", "top1000"] = "auto"
     """How the files are written; auto looks at their first lines."""
     numbering: Literal["id", "position"] = "id"
-    """What judgements call a query by: its id, or, as Cranfield's do, its place among the queries, from 1."""
+    """What judgements call a query by: its id, or, as Cranfield's do, its place among the queries, from 1.
+    Queries that become error rows have a place too."""
 
     def run(self, inputs: Mapping[str, Artifact], out: Path, executor: Executor) -> None:
         paths = pa.table({"path": [str(path) for path in collection_files.find(self.queries)]})
@@ -65,6 +66,7 @@ class QueryReader:
                 for record in collection_files.records(block, kind, "queries"):
                     if isinstance(record, Rejected):
                         rejected.append(record)
+                        position += record.reason != collection_files.BEFORE
                         continue
                     position += 1
                     query_id = record.id if self.stage.numbering == "id" else str(position)

@@ -87,3 +87,10 @@ def test_half_a_character_costs_its_document(tmp_path: Path) -> None:
     assert errors is not None
     assert errors["item"].to_pylist() == ["x.train.0.json:1"]
     assert errors["reason"].to_pylist()[0].startswith("a text has half a character, \\ud83d")
+
+
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path: Path) -> None:
+    for name, text in (("0.json", json.dumps([CAT, DOG])), ("1.jsonl", json.dumps(CAT))):
+        (tmp_path / f"x.train.{name}").write_text(text, encoding="utf-8-sig")
+    artifact = read(tmp_path, tmp_path.parent / f"{tmp_path.name}-out")
+    assert (artifact.rows(), artifact.errors()) == (3, None)

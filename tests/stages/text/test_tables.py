@@ -146,3 +146,24 @@ def test_where_a_line_ends_is_told_as_the_reader_of_csv_tells_it(tmp_path: Path)
         line = "".join(cells)
         (row, *_) = csv.reader([f"{line}\n", '"\n'])
         assert tables._inside(f"{line}\n".encode(), False, b",") == ("\n" in row[-1]), line
+
+
+@pytest.mark.parametrize("form", [Form(False, columns=("text",), separator="\t"), Form(False, json=True), QUOTED])
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path: Path, form: Form) -> None:
+    text = '{"text": "a"}' if form.json else "a" if form.columns else '"text"\na'
+    (tmp_path / "a.csv").write_bytes(tables.BOM + f"{text}\n".encode())
+    assert tables.columns_of(tmp_path / "a.csv", form) == ("text",)
+    assert [cells for _, cells in read(tmp_path / "a.csv", form)] == [{"text": "a"}]
+    assert tables.first_lines(tmp_path / "a.csv")[0] == text.split("\n")[0]
+
+
+@pytest.mark.parametrize("begin", [b"\n \r\n", tables.BOM + b"\n\n"])
+def test_blank_lines_before_the_first_are_passed_over(tmp_path: Path, begin: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(begin + b"text,label\na,b\n")
+    assert tables.columns_of(tmp_path / "a.csv", QUOTED) == ("text", "label")
+    assert read(tmp_path / "a.csv", QUOTED) == [("a.csv:4", {"text": "a", "label": "b"})]
+    (tmp_path / "a.jsonl").write_bytes(begin + b'{"text": "a"}\n')
+    assert tables.columns_of(tmp_path / "a.jsonl", PLAIN) == ("text",)
+    assert read(tmp_path / "a.jsonl", PLAIN) == [("a.jsonl:3", {"text": "a"})]
+    (tmp_path / "b.csv").write_bytes(begin)
+    assert (tables.columns_of(tmp_path / "b.csv", QUOTED), read(tmp_path / "b.csv", QUOTED)) == ((), [])

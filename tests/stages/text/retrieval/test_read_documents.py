@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -129,3 +130,41 @@ def test_half_a_character_costs_its_document(tmp_path: Path) -> None:
     documents, errors = read(tmp_path / "a.jsonl", tmp_path / "out")
     assert [d[0] for d in documents] == ["1", "3"]
     assert [(e["item"], e["reason"][:29]) for e in errors] == [("a.jsonl:2", "a text has half a character, ")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\tleek\n",
+        '{"id": "1", "text": "leek"}\n',
+        ".I 1\n.W\nleek\n",
+        "<DOC>\n<DOCNO>1</DOCNO>\nleek\n</DOC>\n",
+        "1\t1\tsoup\tleek\n",
+    ],
+)
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path: Path, text: str) -> None:
+    (tmp_path / "docs").write_text(text, encoding="utf-8-sig")
+    assert read(tmp_path / "docs", tmp_path / "out") == ([("1", None, "leek")], [])
+
+
+def test_what_is_not_utf8_is_an_error_row_and_not_another_text(tmp_path: Path) -> None:
+    """An author that nobody reads may be."""
+    bad = {
+        "smart": b".I 1\n.W\ncaf\xe9\n.I 2\n.A\nRen\xe9\n.W\nleek\n.I \xe9\n.W\nleek\n",
+        "trec": b"<DOC>\n<DOCNO>1</DOCNO>\ncaf\xe9\n</DOC>\n<DOC>\n<DOCNO>2</DOCNO>\nleek\n</DOC>\n",
+    }
+    places = {"smart": ["smart:1", "smart:9"], "trec": ["trec:1"]}
+    for name, text in bad.items():
+        (tmp_path / name).write_bytes(text)
+        documents, errors = read(tmp_path / name, tmp_path / f"{name}-out")
+        assert documents == [("2", None, "leek")]
+        assert [e["item"] for e in errors] == places[name]
+        assert {e["reason"] for e in errors} == {"not UTF-8: save the file in that encoding"}
+
+
+def test_a_compressed_file_is_refused_at_plan_time(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.tsv").write_text("1\tleek\n")
+    (tmp_path / "docs/b.tsv.gz").write_bytes(gzip.compress(b"2\tsoup\n"))
+    with pytest.raises(UserError, match=r"b\.tsv\.gz: is compressed; unpack it first"):
+        ReadDocuments(documents=str(tmp_path / "docs"), format="tsv").fingerprint()

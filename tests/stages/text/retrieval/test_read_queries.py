@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from pipeline import Artifact, LocalExecutor
 from pipeline.graph import make
 from stages.text.retrieval.read_queries import ReadQueries
@@ -62,3 +64,18 @@ def test_a_value_that_no_table_can_hold_costs_its_query(tmp_path: Path) -> None:
         "q.jsonl:2": "its fold is no int32 (Value ",
         "q.jsonl:3": "a text has half a character,",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.tsv", b"a\tone\nbroken\nc\tthree\n"),
+        ("q.jsonl", b'{"id": "a", "text": "one"}\n{"id": "b"}\n{"id": "c", "text": "three"}\n'),
+        ("q.qry", b"stray\n.I a\n.W\none\n.I b\n.W\n\xe9\n.I c\n.W\nthree\n"),
+    ],
+)
+def test_a_query_that_is_an_error_row_keeps_its_position(tmp_path: Path, name: str, text: bytes) -> None:
+    (tmp_path / name).write_bytes(text)
+    queries, errors = read(tmp_path / name, tmp_path / "out", numbering="position")
+    assert [q[:2] for q in queries] == [("1", "one"), ("3", "three")]
+    assert len(errors) == 1 + (name == "q.qry")
