@@ -22,7 +22,8 @@ SPLITS = ("train", "dev", "test")
 class ReadTable(Stage):
     """Read labelled texts, or pairs of texts, from CSV, TSV, JSON-lines or Parquet files: a file or more a split.
 
-    Out  id str (file:line), text str, second str|null, label str|null, split str ("train" | "dev" | "test")
+    Out  id str (file:line; files of one name by their paths below the folder they share), text str, second str|null,
+         label str|null, split str ("train" | "dev" | "test")
 
     A row with another number of columns than the header, without text, or, in train and dev, without label becomes an
     error row. A test file may lack the label's column.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -151,11 +152,27 @@ def cut(path: Path, split: str, form: Form) -> Iterator[Block]:
             yield Block(str(path), split, start, at, first)
 
 
-def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
-    """The rows of a block that are not blank. A Rejected says what is wrong with one."""
+def names_of(paths: Iterable[str]) -> dict[str, str]:
+    """What each file's rows are called by: its name, or where another file has it too, its path below the folder that
+    files of this name share."""
+    namesakes: dict[str, dict[str, str]] = {}
+    for path in paths:
+        namesakes.setdefault(Path(path).name, {})[path] = os.path.abspath(path)  # noqa: PTH100 - links have two names
+    names: dict[str, str] = {}
+    for name, places in namesakes.items():
+        shared = os.path.commonpath(places.values())
+        alone = len(set(places.values())) == 1
+        names |= {path: name if alone else Path(place).relative_to(shared).as_posix() for path, place in places.items()}
+    return names
+
+
+def rows(block: Block, form: Form, name: str | None = None) -> Iterator[Line | Rejected]:
+    """The rows of a block that are not blank. A Rejected says what is wrong with one. ``name`` is what they call their
+    file, by default its own name."""
     path = Path(block.path)
+    name = name or path.name
     if path.suffix == ".parquet":
-        yield from _parquet_rows(path, block)
+        yield from _parquet_rows(path, name, block)
         return
     with path.open("rb") as file:
         file.seek(block.start)
@@ -164,14 +181,14 @@ def rows(block: Block, form: Form) -> Iterator[Line | Rejected]:
     if form.is_json(path):
         for number, text in enumerate(lines, block.line):
             if text.strip():
-                yield _json_row(f"{path.name}:{number}", text)
+                yield _json_row(f"{name}:{number}", text)
     else:
         columns = columns_of(path, form)
         for number, cells in _cells(lines, path, form, block.line, len(columns)):
             if isinstance(cells, csv.Error):
-                yield Rejected(f"{path.name}:{number}", str(cells))
+                yield Rejected(f"{name}:{number}", str(cells))
             elif any(cell.strip() for cell in cells):
-                yield _row(f"{path.name}:{number}", columns, cells)
+                yield _row(f"{name}:{number}", columns, cells)
 
 
 class RowReader:
@@ -185,13 +202,14 @@ class RowReader:
         self, forms: Mapping[str, Form], take: Callable[[Line, str], Iterable[dict[str, Any]]], schema: pa.Schema
     ) -> None:
         self.forms, self.take, self.schema = forms, take, schema
+        self.names = names_of(forms)
 
     def __call__(self, part: pa.Table) -> tuple[pa.Table, list[Rejected]]:
         taken: list[dict[str, Any]] = []
         places: list[str] = []
         rejected = []
         for block in blocks_of(part):
-            for row in rows(block, self.forms[block.path]):
+            for row in rows(block, self.forms[block.path], self.names[block.path]):
                 if isinstance(row, Rejected):
                     rejected.append(row)
                     continue
@@ -204,11 +222,11 @@ class RowReader:
         return table, rejected + unfit
 
 
-def _parquet_rows(path: Path, block: Block) -> Iterator[Line]:
+def _parquet_rows(path: Path, name: str, block: Block) -> Iterator[Line]:
     with pq.ParquetFile(path) as parquet:
         table = parquet.read_row_groups(list(range(block.start, block.end)))
     for number, cells in enumerate(table.to_pylist(), block.line):
-        yield Line(f"{path.name}:{number}", cells)
+        yield Line(f"{name}:{number}", cells)
 
 
 def _json_row(at: str, text: bytes) -> Line | Rejected:

@@ -59,3 +59,15 @@ def test_half_a_character_costs_its_row(tmp_path: Path) -> None:
     assert artifact.errors().select(["item", "reason"]).to_pylist() == [
         {"item": "a.jsonl:2", "reason": "a text has half a character, \\ud83d (a lone surrogate): write it whole"}
     ]
+
+
+def test_rows_of_files_with_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "train.tsv").write_text("text\tlabel\nhello\tx\nbye\ty\n\tx\n" + "more\tx\n" * 3)
+    (tmp_path / "b/dev.tsv").write_text("text\tlabel\nhello\tx\n")
+    artifact = read(tmp_path / "store", train=f"{tmp_path}/**/train.tsv", dev=f"{tmp_path}/b/dev.tsv")
+    ids = artifact.read()["id"].to_pylist()
+    assert [id_ for id_ in ids if id_.endswith(":2")] == ["a/train.tsv:2", "b/c/train.tsv:2", "dev.tsv:2"]
+    assert len(set(ids)) == len(ids) == 11
+    assert artifact.errors()["item"].to_pylist() == ["a/train.tsv:4", "b/c/train.tsv:4"]

@@ -167,3 +167,12 @@ def test_blank_lines_before_the_first_are_passed_over(tmp_path: Path, begin: byt
     assert read(tmp_path / "a.jsonl", PLAIN) == [("a.jsonl:3", {"text": "a"})]
     (tmp_path / "b.csv").write_bytes(begin)
     assert (tables.columns_of(tmp_path / "b.csv", QUOTED), read(tmp_path / "b.csv", QUOTED)) == ((), [])
+
+
+def test_a_file_is_called_by_its_name_where_no_other_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert tables.names_of(["/x/a.csv", "y/b.csv", "b/../y/b.csv"]) == {
+        **{"/x/a.csv": "a.csv", "y/b.csv": "b.csv", "b/../y/b.csv": "b.csv"}
+    }
+    names = tables.names_of([f"{tmp_path}/a.csv", "y/a.csv", "/x/b.csv"])
+    assert names == {f"{tmp_path}/a.csv": "a.csv", "y/a.csv": "y/a.csv", "/x/b.csv": "b.csv"}
