@@ -59,11 +59,11 @@ class JudgeRelevance(Task):
     """Wordpieces of a query, its [CLS] and [SEP] included; of longer ones the end is cut."""
     max_tokens: int = 512
     """Wordpieces of query and text. The text has max_tokens - query - 2 of them, as in nyu-dl/dl4marco-bert, so that
-    one place stays free."""
+    one place stays free; of a query that leaves it none the end is cut."""
 
     def __post_init__(self) -> None:
-        if not 3 <= self.max_query_tokens <= self.max_tokens - 3:
-            raise ValueError("max_query_tokens is 3 or more and leaves 3 or more of max_tokens to the text")
+        if self.max_query_tokens < 3 or self.max_tokens < 6:
+            raise ValueError("max_query_tokens is 3 or more, and max_tokens 6 or more")
 
     # ------------------------------------------------------------------------------------------- examples
 
@@ -81,7 +81,7 @@ class JudgeRelevance(Task):
 
     def query_pieces(self, queries: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
         """Ids of each query's wordpieces, as many as fit between [CLS] and [SEP]."""
-        return _pieces(queries, tokenizer, self.max_query_tokens - 2)
+        return _pieces(queries, tokenizer, min(self.max_query_tokens, self.max_tokens - 3) - 2)
 
     def text_pieces(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
         """Ids of each text's wordpieces, as many as fit beside the shortest query."""

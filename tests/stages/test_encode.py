@@ -123,7 +123,7 @@ def test_missing_columns_are_said_before_any_work() -> None:
         (MaskedLM(max_length=32), 32, "task.max_length"),
         (VideoText(max_text=20, max_visual=8), 31, "task.max_text or task.max_visual"),
         (
-            MultiTask({"a": ClassifyText(max_tokens=30), "b": JudgeRelevance(max_query_tokens=9, max_tokens=40)}),
+            MultiTask({"a": ClassifyText(max_tokens=30), "b": JudgeRelevance(max_tokens=40)}),
             40,
             "task.tasks.b.max_tokens",
         ),

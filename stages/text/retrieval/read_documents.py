@@ -27,8 +27,8 @@ class ReadDocuments(Stage):
     Out  doc_id str, title str|null, text str; as Arrow files, from which single documents are taken
 
     A document without title and text, one that was there before, and a line that is none, become error rows. In a
-    top1000 file a document stands once for every query that it is a candidate of. Documents that stand again in another
-    part of the files are left out too, and counted in the manifest.
+    top1000 file a document stands once for every query that it is a candidate of. Documents that stand again elsewhere
+    in the files are left out too, and counted in the manifest.
     """
 
     version: ClassVar[str] = "4"
@@ -58,13 +58,15 @@ class ReadDocuments(Stage):
 
 
 def leave_out_repeated(folder: Path) -> int:
-    """Take documents out of the parts of a folder that stand in an earlier one; returns how many."""
+    """Take documents out of the parts of a folder that stand before, in one part or another; returns how many."""
     seen: set[str] = set()
     repeated = 0
     for path in Artifact(folder, "").parts:
         ids = read_part(path, ["doc_id"])["doc_id"].to_pylist()
-        new = [doc_id not in seen for doc_id in ids]
-        seen.update(ids)
+        new = []
+        for doc_id in ids:
+            new.append(doc_id not in seen)
+            seen.add(doc_id)
         if not all(new):
             write_part(path, read_part(path).filter(pa.array(new)))
             repeated += new.count(False)

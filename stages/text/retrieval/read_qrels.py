@@ -54,7 +54,7 @@ class ReadQrels(Stage):
         forms = {path: form_of(path) for path in collection_files.find(self.qrels)}
         blocks = [b._asdict() for path, form in forms.items() for b in tables.cut(path, "", form)]
         make = partial(QrelsReader, self.scale, {str(path): form for path, form in forms.items()}, known)
-        executor.map(make, [[pa.Table.from_pylist(blocks)]], out, schema=QRELS)
+        executor.map(make, [[pa.Table.from_pylist(blocks)]], out, schema=QRELS, whole=True)
 
     def fingerprint(self) -> str:
         files = collection_files.find(self.qrels)

@@ -10,6 +10,7 @@ from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text import tables
 from stages.text.retrieval.read_documents import ReadDocuments
+from tests.pipeline.careful import CarefulExecutor
 from tests.stages.text.retrieval.tiny_collection import write_collection
 
 
@@ -28,19 +29,23 @@ def test_smart(tmp_path: Path) -> None:
     assert [(e["item"], e["reason"]) for e in errors] == [("cran.all:28", "document 4 has neither title nor text")]
 
 
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("executor", [LocalExecutor(), CarefulExecutor()])
 def test_a_document_that_stands_again_is_left_out_wherever_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: LocalExecutor, together: bool
 ) -> None:
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 20)
+    if not together:
+        monkeypatch.setattr(tables, "BLOCK_BYTES", 20)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "1.tsv").write_text("a\tleek soup\nb\tbread and so on\nc\tcut\n")
     (tmp_path / "docs" / "2.tsv").write_text("a\tleek again, another time\nd\tstir\n")
     artifact = Artifact(tmp_path / "out", "documents")
-    make(ReadDocuments(documents=str(tmp_path / "docs")), {}, artifact, LocalExecutor())
-    assert len(artifact.parts) > 1
+    executor.max_error_rate = 1
+    make(ReadDocuments(documents=str(tmp_path / "docs")), {}, artifact, executor)
+    assert (len(artifact.parts) > 1) is not together
     texts = {r["doc_id"]: r["text"] for r in artifact.read().to_pylist()}
     assert texts == {"a": "leek soup", "b": "bread and so on", "c": "cut", "d": "stir"}
-    assert (artifact.manifest["repeated"], artifact.manifest["rows"]) == (1, 4)
+    assert (artifact.manifest["repeated"] + artifact.manifest["errors"], artifact.manifest["rows"]) == (1, 4)
 
 
 def test_trec(tmp_path: Path) -> None:

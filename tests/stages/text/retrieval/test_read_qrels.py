@@ -9,6 +9,7 @@ from pipeline import Artifact, LocalExecutor, UserError
 from pipeline.graph import make
 from stages.text.retrieval.read_qrels import ReadQrels
 from tests.case import artifact as written
+from tests.pipeline.careful import CarefulExecutor
 from tests.stages.text.retrieval.tiny_collection import write_collection
 
 
@@ -40,6 +41,16 @@ def test_without_queries_every_judgement_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("scale", "grades"), [("rising", [3, 0, 0]), ("binary", [1, 0, 0]), ("cleverdon", [2, 0, 0])])
 def test_scales(tmp_path: Path, scale: str, grades: list[int]) -> None:
     assert [g for _, _, g in read("1 0 a 3\n1 0 b 0\n1 0 c -1\n", tmp_path, scale=scale)[0]] == grades
+
+
+def test_a_pair_judged_in_two_files_is_judged_once_however_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    for name, grade in (("a", 1), ("b", 2)):
+        (tmp_path / "qrels" / name).write_text(f"1 0 leek {grade}\n")
+    artifact = Artifact(tmp_path / "out", "qrels")
+    make(ReadQrels(qrels=str(tmp_path / "qrels")), {}, artifact, CarefulExecutor(max_error_rate=1))
+    assert artifact.read()["grade"].to_pylist() == [1]
+    assert artifact.errors()["item"].to_pylist() == ["b:1"]
 
 
 def test_a_header_and_bad_rows(tmp_path: Path) -> None:
