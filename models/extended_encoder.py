@@ -64,12 +64,13 @@ def give_pooler(model: PreTrainedModel, encoder: str, revision: str = "main") ->
     """
     from transformers import AutoModel
 
-    prefix = model.base_model_prefix
-    if getattr(model.base_model, "pooler", model) is not None:  # it has one, or is of a kind without
+    base, prefix = model.base_model, model.base_model_prefix
+    if getattr(base, "pooler", base) is not None:  # it has one, or is of a kind without
         return set()
     whole, report = AutoModel.from_pretrained(encoder, revision=revision, dtype=torch.float32, output_loading_info=True)
-    setattr(model, prefix, whole)
-    model.tie_weights()
+    for name in ("pooler", "pooler_activation"):  # the second is ALBERT's
+        if hasattr(base, name):
+            setattr(base, name, getattr(whole, name))
     return {f"{prefix}.{name}" for name in report["missing_keys"] if name.startswith(POOLER)}
 
 

@@ -27,7 +27,7 @@ def mask_words(
     if whole_words:
         begins = ~vocabulary.continues[ids[candidates]]
         # Also where a text begins: without the blank that some tokenizers mark words by, or within a word.
-        begins |= np.diff(candidates, prepend=-1) > 1
+        begins |= np.diff(candidates, prepend=-2) > 1
         words = np.cumsum(begins) - 1
         order = rng.permutation(words.max() + 1)
         sizes = np.bincount(words)[order]

@@ -97,7 +97,7 @@ class Vocabulary:
     @cached_property
     def is_wordpiece(self) -> bool:
         """Whether words are cut as BERT's tokenizer cuts them."""
-        return any(name.startswith(GOES_ON) for name in self._text_words)
+        return type(self.tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
 
     @cached_property
     def _text_words(self) -> list[str]:

@@ -23,7 +23,7 @@ def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Piece
     """
     pieces: Pieces = [[] for _ in words]
     if words:
-        texts = [f" {word}" if word else word for word in words] if _knows_blanks(tokenizer) else list(words)
+        texts = [f" {word}" if word else word for word in words] if knows_blanks(tokenizer) else list(words)
         encoded = tokenizer(
             texts, is_split_into_words=True, add_special_tokens=False, split_special_tokens=True, verbose=False
         )
@@ -32,7 +32,7 @@ def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Piece
     return pieces
 
 
-def _knows_blanks(tokenizer: PreTrainedTokenizerBase) -> bool:
+def knows_blanks(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether its pieces spell blanks, as those of bytes do."""
     cutter = tokenizer.backend_tokenizer.pre_tokenizer
     return cutter is not None and [piece for piece, _ in cutter.pre_tokenize_str(" a")] == [BLANK + "a"]

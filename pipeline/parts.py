@@ -85,7 +85,7 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
     before = _Before(part) if part.again and part.path.is_file() else None
     if before is not None and None in before.errors:
         before = None  # the part was one call, and is one again
-    at_once = part.whole == (part.by is not None)
+    at_once = part.whole == (part.by is not None)  # rows by themselves, or what belongs together by ``by``
     if at_once and not (part.careful or before):
         written = _Written(part, _how(mapper))
         try:
@@ -94,7 +94,7 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
             what = "rows" if part.by is None else "items"
             yield f"{part.path.name}: {_reason(error)}; its {what} are tried one by one"
         else:
-            items = tables[0].num_rows if part.by is None else sum(1 for _ in cut(tables, part.by))
+            items = tables[0].num_rows if part.by is None else _count_values(tables, part.by)
             written.finish(items)
             yield tables[0].num_rows
             return
@@ -195,6 +195,11 @@ class _Written:
             self._part.errors_path.unlink(missing_ok=True)
         metadata = {"items": str(items), "failed": str(self._failed), **self._how}
         write_part(self._part.path, table.replace_schema_metadata(metadata))
+
+
+def _count_values(tables: Sequence[pa.Table], by: str) -> int:
+    """How many items ``cut`` finds."""
+    return len({value for table in tables for value in table[by].unique().to_pylist()})
 
 
 def cut(tables: Sequence[pa.Table], by: str | None) -> Iterator[tuple[str, tuple[pa.Table, ...]]]:

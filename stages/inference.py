@@ -49,9 +49,10 @@ class Inference:
 
     def __init__(self, directory: Path, task: Task | None = None, trained: bool = True, exact: bool = False) -> None:
         self.device = best_device()
-        if trained and task:
-            task = adopted(task, directory)
-        model = TaskModel.load(directory, task) if trained or not task else TaskModel.start(directory, task, seed=0)
+        try:
+            model = TaskModel.load(directory, task) if trained or not task else TaskModel.start(directory, task, seed=0)
+        except ValueError as error:
+            raise UserError(f"{directory}: {error}") from error
         self.model = model.to(self.device).eval()
         self.task = self.model.task
         self.tokenizer = AutoTokenizer.from_pretrained(str(directory))

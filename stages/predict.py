@@ -98,7 +98,7 @@ def predict_file(model_dir: Path, source: Path, out: Path | None) -> None:
 
 def _answer(inference: Inference, rows: Iterable[tables.Line | Rejected], total: int, sink: Any) -> None:
     task = inference.task
-    in_context = _in_context(task, map(_checked, rows), inference.tokenizer)
+    in_context = _in_context(task, rows, inference.tokenizer)
     with counting("predict", total, "rows") as counter:
         while block := list(islice(in_context, BLOCK)):
             examples = [task.example_schema.empty_table()]
@@ -124,7 +124,7 @@ def _answer(inference: Inference, rows: Iterable[tables.Line | Rejected], total:
                 lines.setdefault(number, []).append({**_repeated(task, row.cells), **answer})
             for number in sorted(lines):
                 for line in lines[number]:
-                    print(_as_json(line), file=sink)
+                    print(json.dumps(line, ensure_ascii=False, default=str), file=sink)
             counter.advance(len(block))
 
 
@@ -152,21 +152,6 @@ def _documents(rows: Iterable[tables.Line | Rejected]) -> Iterator[list[tables.L
         before = document
     if held:
         yield held
-
-
-def _checked(row: tables.Line | Rejected) -> tables.Line | Rejected:
-    """The row, rejected where it is no text: JSON can name half a character."""
-    if isinstance(row, tables.Line):
-        try:
-            json.dumps(row.cells, ensure_ascii=False, default=str).encode()
-        except UnicodeEncodeError as error:
-            return Rejected(row.at, f"not text: {error.object[error.start]!a} is half of a character")
-    return row
-
-
-def _as_json(line: Mapping[str, Any]) -> str:
-    """A line of answers; what no UTF-8 can write, in a column's name for example, is escaped as JSON escapes it."""
-    return json.dumps(line, ensure_ascii=False, default=str).encode(errors="backslashreplace").decode()
 
 
 def _readable(cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -199,9 +199,8 @@ class ExtractiveSummary(Task):
         mask = batch.labels["sentence"]
         vectors = found.new_zeros(*mask.shape, found.shape[-1], dtype=torch.float32)
         vectors[mask] = found.float()
-        with torch.autocast(
-            vectors.device.type, enabled=False
-        ):  # sentences are ranked by more than bf16's three digits
+        # Sentences are ranked by more than bf16's three digits.
+        with torch.autocast(vectors.device.type, enabled=False):
             logits: Tensor = head(vectors, mask)
         return logits
 

@@ -49,6 +49,8 @@ class MultiTask(Task):
         for name, ratio in self.ratios.items():
             if name not in self.tasks or ratio <= 0:
                 raise ValueError(f"ratios: '{name}' must be one of {', '.join(self.tasks)}, with a number above 0")
+        in_order = {name: self.ratios[name] for name in self.tasks if name in self.ratios}
+        object.__setattr__(self, "ratios", in_order)  # the order that they are given in means nothing
         tasks = self.tasks.values()
         names = [list(task.columns) for task in tasks]
         examples = merged({name: task.example_schema for name, task in self.tasks.items()})

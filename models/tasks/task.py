@@ -123,7 +123,7 @@ class Task(ABC):
         if type(self) is not type(other):
             raise ValueError(f"made for the task {type(other).__name__}, not {type(self).__name__}")
         empty = [name for name in self.learned if getattr(self, name) in EMPTY]
-        for name in set(self.learned).difference(empty):
+        for name in (n for n in self.learned if n not in empty):
             mine, theirs = getattr(self, name), getattr(other, name)
             if isinstance(mine, tuple) and theirs not in (mine, *EMPTY):
                 raise ValueError(f"made for other {name.replace('_', ' ')}: {_shown(theirs)}, not {_shown(mine)}")

@@ -12,15 +12,17 @@ from pipeline import UserError
 def find_files(pattern: str, suffixes: tuple[str, ...] = (), recursive: bool = True) -> list[Path]:
     """The file, those of a folder with one of the suffixes, or those that a glob matches, in order of their paths.
 
-    ``recursive`` is of a folder: whether its folders are searched too. Folders that a glob matches are no files, and a
-    folder's files whose names begin with a dot are left out, as a glob does. Without suffixes a folder has all files.
+    ``recursive`` is of a folder: whether its folders are searched too. Folders that a glob matches are no files, and of
+    a folder files and folders whose names begin with a dot are left out, as a glob does. Without suffixes a folder has
+    all files.
     UserError where there is none.
     """
     path = Path(pattern)
     found: Iterable[Path]
     if path.is_dir():
         below = path.rglob("*") if recursive else path.iterdir()
-        found = (p for p in below if not p.name.startswith(".") and p.name.endswith(suffixes or ""))
+        seen = (p for p in below if not any(name.startswith(".") for name in p.relative_to(path).parts))
+        found = (p for p in seen if p.name.endswith(suffixes or ""))
     elif path.is_file():
         found = [path]
     else:

@@ -319,9 +319,7 @@ def _inside(line: bytes, inside: bool, separator: bytes) -> bool:
 
 
 def _torn(texts: Sequence[str], separator: str) -> bool:
-    """Whether the lines of a row have an odd number of quotation marks, and not because of one that opens no cell."""
-    if "".join(texts).count('"') % 2 == 0:
-        return False
+    """Whether a cell of a row of these lines goes on behind the quotation mark that closes it, or is never closed."""
     try:
         for _ in csv.reader(texts, delimiter=separator, strict=True):
             pass
@@ -334,4 +332,6 @@ def _header(line: bytes, path: Path, form: Form) -> tuple[str, ...]:
     _, cells = next(_cells([line], path, form, 1), (1, []))
     if isinstance(cells, csv.Error):
         raise cells
+    if any(map(ESCAPED.search, cells)):
+        raise UserError(f"{path}: its header is {NOT_UTF8}")
     return tuple(cell.strip() for cell in cells)

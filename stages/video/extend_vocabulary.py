@@ -33,7 +33,8 @@ class ExtendVocabulary(Stage):
          the visual words, <v:3.0.11.7> by their path in the tree, follow.
 
     Rows of visual words start from the leaf centroids (Sun et al. 2019, section 3), the row of [>] is [SEP]'s. The
-    output layer is the embedding; new biases are 0, and -100 for leaves without clips, which are never predicted.
+    output layer is the embedding; new biases are 0, and -100 for leaves without clips, which are never predicted. A
+    pooler is left out: VideoBERT reads [CLS] itself.
     """
 
     version: ClassVar[str] = "3"

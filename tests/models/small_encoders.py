@@ -65,7 +65,8 @@ def save_roberta(directory: Path, positions: int = 512) -> RobertaTokenizer:
     directory.mkdir(parents=True, exist_ok=True)
     pieces = ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    pieces.train_from_iterator([" stir the soup now cut the cafe soup now"] * 9, vocab_size=320, special_tokens=special)
+    texts = [" stir the soup now cut the cafe soup now ###"] * 9  # "##" is a piece as any other here
+    pieces.train_from_iterator(texts, vocab_size=320, special_tokens=special)
     pieces.save_model(str(directory))
     tokenizer = RobertaTokenizer.from_pretrained(str(directory))
     tokenizer.save_pretrained(directory)

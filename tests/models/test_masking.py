@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.masking import mask_words
+from models.tasks import MaskedLM
 from models.vocabulary import Vocabulary
 from tests.models.small_encoders import PIECES, save_roberta, save_tokenizer
 
@@ -58,7 +59,16 @@ def test_words_of_byte_level_pieces_begin_with_a_blank(tmp_path: Path) -> None:
     assert hidden == {(0,), (1,), tuple(range(2, len(begins)))}
 
 
+def test_a_sentence_begins_a_word_in_byte_level_pieces_too(tmp_path: Path) -> None:
+    tokenizer = save_roberta(tmp_path)
+    row = {"id": "a", "sentences": ["the soup", "stir the soup", "cut now"], "split": "train"}
+    (example,) = MaskedLM().encode(row, tokenizer)
+    continues = Vocabulary.of(tokenizer).continues
+    assert not continues[example["text"][[0, *example["ends"][:-1]]]].any()
+
+
 def test_a_text_begins_a_word_wherever_it_begins(vocabulary: Vocabulary) -> None:
+    assert mask_words(ids_of("##ting", "##ting"), np.arange(2), 1, np.random.default_rng(0), vocabulary, True)[0].size
     ids = ids_of("the", "cut", ".", "##ting", "##ting")  # two texts: one position stands between them
     hidden = {
         tuple(mask_words(ids.copy(), np.array([0, 1, 3, 4]), 1, np.random.default_rng(i), vocabulary, True)[0])

@@ -79,6 +79,12 @@ def test_a_head_is_shared_where_every_task_s_is() -> None:
     assert not one.shares_head(ClassifyText(labels=("p", "q")))
 
 
+def test_the_order_of_ratios_means_nothing() -> None:
+    tasks = {"a": ScoreText(), "b": ScoreText()}
+    one, other = MultiTask(tasks, ratios={"a": 0.5, "b": 2.0}), MultiTask(tasks, ratios={"b": 2.0, "a": 0.5})
+    assert [*one.ratios.items()] == [*other.ratios.items()]
+
+
 def test_something_is_to_be_tuned_where_one_of_the_tasks_has_it() -> None:
     assert not MultiTask({"a": ClassifyText(), "b": SpanQA()}).tunes
     assert MultiTask({"a": ClassifyText(), "b": SpanQA(unanswerable=True)}).tunes

@@ -24,8 +24,9 @@ from stages.text.source_files import find_files
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three files for every reader, one of them in a folder, and a folder called as a file is."""
-    (tmp_path / "deep").mkdir()
-    for name in ("b.txt", "a.txt.gz", "notes", ".hidden.txt", "deep/c.txt"):
+    for name in ("deep", ".hidden"):
+        (tmp_path / name).mkdir()
+    for name in ("b.txt", "a.txt.gz", "notes", ".hidden.txt", ".hidden/d.txt", "deep/c.txt"):
         (tmp_path / name).write_text("here\n")
     (tmp_path / "folder.txt").mkdir()
     return tmp_path

@@ -84,6 +84,16 @@ def test_bad_rows_are_named_with_what_is_wrong(tmp_path: Path) -> None:
     assert [reasons[0][:8], reasons[1][:9], reasons[2]] == ["not JSON", "not a row", {"text": "b"}]
 
 
+def test_two_stray_quotation_marks_cost_a_row_each(tmp_path: Path) -> None:
+    """Together they look like a cell of several lines, which goes on behind its end."""
+    rows = [f'"oops {i},x' if i in (2, 6) else f"row {i},x" for i in range(8)]
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"{row}\n" for row in rows) + '"two\nlines",y\n')
+    found = read(tmp_path / "a.csv", QUOTED)
+    assert [at for at, cells in found if cells == tables.STRAY] == ["a.csv:4", "a.csv:8"]
+    texts = [cells["text"] for _, cells in found if isinstance(cells, dict)]
+    assert texts == [*(f"row {i}" for i in range(8) if i not in (2, 6)), "two\nlines"]
+
+
 @pytest.mark.parametrize("size", [1, 30, 70, 10_000])
 @pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl", ".parquet"])
 def test_blocks_of_any_size_hold_every_row_once(
