@@ -70,6 +70,7 @@ def options(
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--rows", type=int, help="training rows, the first; no fewer than a batch")
     parser.add_argument("--precision", default="auto", help="ours: auto, bf16 or float32")
+    parser.add_argument("--group-by-length", action="store_true", help="ours: batches of examples of about one length")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sides", nargs="+", choices=sides, default=sides)
     parser.add_argument("--side", help=argparse.SUPPRESS)
@@ -177,6 +178,7 @@ class Ours:
             global_batch_size=given.batch,
             learning_rate=given.learning_rate,
             precision=given.precision,
+            group_by_length=given.group_by_length,
             seed=seed,
         )
         run = TrainingRun(train, Path(given.encoder), tuple(self.examples.parts), out.path)
