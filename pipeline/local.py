@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -59,18 +60,18 @@ class LocalExecutor(Executor):
         resources: Resources = Resources(),
         suffix: str = ".parquet",
     ) -> MapReport:
-        def run_parts(to_do: list[Part], tally: Tally) -> None:
-            if self.workers:
-                self._workers_with(resources).run(pickle.dumps(make), to_do, tally)
-                return
-            mapper = make()
-            for part in to_do:
-                for event in map_part(mapper, part):
-                    tally.hear(event)
-                tally.add(part)
-
         all_parts = parts_of(parts, out, schema=schema, by=by, whole=whole, suffix=suffix)
-        return run_map(all_parts, self.max_error_rate, run_parts)
+        return run_map(all_parts, self.max_error_rate, partial(self._run_parts, make, resources))
+
+    def _run_parts(self, make: Callable[[], Mapper], resources: Resources, to_do: list[Part], tally: Tally) -> None:
+        if self.workers:
+            self._workers_with(resources).run(pickle.dumps(make), to_do, tally)
+            return
+        mapper = make()
+        for part in to_do:
+            for event in map_part(mapper, part):
+                tally.hear(event)
+            tally.add(part)
 
     def fit(self, loop: Callable[[Any], None], config: Any, resources: Resources = Resources()) -> None:
         self.close()  # idle workers hold their last model, also in the memory of a GPU

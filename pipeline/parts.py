@@ -52,6 +52,16 @@ class Part:
     """Items by position that killed workers, with how they died."""
 
     @property
+    def is_one_item(self) -> bool:
+        """Whether it is never cut."""
+        return self.whole and self.by is None
+
+    @property
+    def at_once(self) -> bool:
+        """Whether its items are one call, and are only cut where that raises."""
+        return self.whole == (self.by is not None)
+
+    @property
     def path(self) -> Path:
         return self.out / f"part-{self.index:05d}{self.suffix}"
 
@@ -85,8 +95,7 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
     before = _Before(part) if part.again and part.path.is_file() else None
     if before is not None and None in before.errors:
         before = None  # the part was one call, and is one again
-    at_once = part.whole == (part.by is not None)  # rows by themselves, or what belongs together by ``by``
-    if at_once and not (part.careful or before):
+    if part.at_once and not (part.careful or before):
         written = _Written(part, _how(mapper))
         try:
             written.add(*_call(mapper, tables, part.schema))
@@ -103,8 +112,7 @@ def map_part(mapper: Mapper, part: Part) -> Iterator[int | str]:
 
 def _map_items(mapper: Mapper, part: Part, tables: Sequence[pa.Table], before: _Before | None) -> Iterator[int]:
     """Write a part item by item; those that were without errors ``before`` keep their rows."""
-    is_one = part.whole and part.by is None
-    items = [(part.path.stem, tuple(tables))] if is_one else list(cut(tables, part.by))
+    items = [(part.path.stem, tuple(tables))] if part.is_one_item else list(cut(tables, part.by))
     poisonous = dict(part.poisonous)
     prefetch = None if part.careful else getattr(mapper, "prefetch", None)
     written = _Written(part, _how(mapper, before))

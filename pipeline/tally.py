@@ -118,7 +118,7 @@ def _input_rows(part: Part) -> list[int]:
 
 def _most_items(part: Part) -> int:
     """How many items a part may be cut into; which rows belong together shows when it is read."""
-    if part.whole and part.by is None:
+    if part.is_one_item:
         return 1
     rows = _input_rows(part)
     return rows[0] if part.by is None else sum(rows)
