@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
-from stages.text.read_sentences import Block, as_parts, lines_that_begin_in
-from stages.text.source_files import find_files
+from stages.text.read_sentences import Block, lines_that_begin_in
+from stages.text.source_files import as_parts, find_files
 
 BLOCK_BYTES = 16 << 20
 """A longer file is read by several workers, each the documents after the empty lines in its block. Shorter ones are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline import Artifact, Executor, Rejected, Stage, UserError
 from pipeline.store import listing_digest
-from stages.text.source_files import find_files
+from stages.text.source_files import as_parts, find_files
 from stages.video.split_videos import split_of
 
 BLOCK_BYTES = 16 << 20
@@ -75,19 +75,6 @@ class Block(NamedTuple):
     path: str
     start: int
     end: int
-
-
-def as_parts(blocks: Iterable[Block], part_bytes: int) -> list[list[pa.Table]]:
-    """Blocks grouped into parts of at least so many bytes, each the input of ``executor.map``."""
-    parts: list[list[Block]] = []
-    size = part_bytes
-    for block in blocks:
-        if size >= part_bytes:
-            parts.append([])
-            size = 0
-        parts[-1].append(block)
-        size += block.end - block.start
-    return [[pa.Table.from_pylist([b._asdict() for b in part])] for part in parts]
 
 
 class SentenceReader:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
 
 from pipeline import UserError
+
+Block = TypeVar("Block", bound=Any)
+"""A NamedTuple that says what is to be read of a file, by default from byte ``start`` to ``end``."""
 
 
 def find_files(pattern: str, suffixes: tuple[str, ...] = (), recursive: bool = True) -> list[Path]:
@@ -32,3 +38,18 @@ def find_files(pattern: str, suffixes: tuple[str, ...] = (), recursive: bool = T
         of = f" with {' or '.join(suffixes)} files" if suffixes else ""
         raise UserError(f"{pattern}: no such file (give a file, a folder{of}, or a glob)")
     return files
+
+
+def as_parts(
+    blocks: Iterable[Block], part_bytes: int, bytes_of: Callable[[Block], int] = lambda block: block.end - block.start
+) -> list[list[pa.Table]]:
+    """Blocks grouped into parts of at least so many bytes, each the input of ``executor.map``."""
+    parts: list[list[Block]] = []
+    size = part_bytes
+    for block in blocks:
+        if size >= part_bytes:
+            parts.append([])
+            size = 0
+        parts[-1].append(block)
+        size += bytes_of(block)
+    return [[pa.Table.from_pylist([b._asdict() for b in part])] for part in parts]

@@ -107,15 +107,12 @@ def columns_of(path: Path, form: Form) -> tuple[str, ...]:
 
 def as_parts(blocks: Iterable[Block]) -> list[list[pa.Table]]:
     """Blocks grouped into parts, each the input of ``executor.map``."""
-    parts: list[list[Block]] = []
-    size = BLOCK_BYTES
-    for block in blocks:
-        if size >= BLOCK_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(block)
-        size += block.end - block.start if not block.path.endswith(".parquet") else BLOCK_BYTES
-    return [[pa.Table.from_pylist([b._asdict() for b in part])] for part in parts]
+    return source_files.as_parts(blocks, BLOCK_BYTES, _bytes_of)
+
+
+def _bytes_of(block: Block) -> int:
+    """A block of Parquet, whose numbers are of row groups, is as large as any."""
+    return BLOCK_BYTES if block.path.endswith(".parquet") else block.end - block.start
 
 
 def blocks_of(part: pa.Table) -> Iterator[Block]:

@@ -5,7 +5,8 @@ import pytest
 
 import stages.text.read_sentences as module
 from pipeline import Artifact, Graph, LocalExecutor, Store, UserError, run
-from stages.text.read_sentences import Block, ReadSentences, as_parts, lines_that_begin_in
+from stages.text.read_sentences import Block, ReadSentences, lines_that_begin_in
+from stages.text.source_files import as_parts
 
 
 def read(texts: Path, store: Path, **fields: Any) -> Artifact:
