@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.codebook import token_path
+from models.words import BLANK
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -27,7 +28,7 @@ JOIN = "[>]"
 """Stands between the words and the visual words of a sequence."""
 GOES_ON = "##"
 """What WordPiece puts before a piece that goes on a word."""
-BLANKS = ("Ġ", "▁")
+BLANKS = (BLANK, "▁")
 """What byte-level BPE and SentencePiece write for the blank before a word."""
 _VISUAL = re.compile(r"<v:(\d+(?:\.\d+)*)>")
 _DEAD = "dead_visual_words"
