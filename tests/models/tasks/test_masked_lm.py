@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from models.encoder import TaskModel
 from models.tasks import MaskedLM
 from models.tasks.masked_lm import truncated_pair
+from models.tasks.task import Batch
 from models.vocabulary import Vocabulary
 from stages.examples import MappedExamples
 from tests.models.small_encoders import PIECES, save_encoder
@@ -206,6 +207,27 @@ def test_parts_of_the_loss_are_means_over_the_global_batch(directory: Path, voca
     assert parts([drawn[:1], drawn[1:]]) == pytest.approx(whole, rel=1e-5)
     assert whole["next_sentence"] == pytest.approx(math.log(2), abs=0.05)
     assert 2 < whole["word"] < 8
+
+
+def test_next_sentences_are_learned(directory: Path, vocabulary: Vocabulary) -> None:
+    """Where every document has a word of its own, which tells."""
+    corpus = mapped(rows(*((f"{word}", [[word] * 2] * 4) for word in (A, B, C))))
+
+    def batch(seed: int) -> Batch:
+        rng = np.random.default_rng(seed)
+        return TASK.collate([TASK.draw(corpus, i % 3, rng, vocabulary) for i in range(24)], vocabulary)
+
+    model = TaskModel.start(directory, TASK, seed=0).eval()
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for step in range(400):
+        drawn = batch(step)
+        sum(TASK.loss(model.head, model(drawn), drawn, drawn.counts).values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    unseen = batch(1000)
+    with torch.no_grad():
+        figures = TASK.metrics(TASK.evaluate(model.head, model(unseen), unseen, vocabulary))
+    assert figures["next_sentence_accuracy"] > 0.9
 
 
 def test_figures_are_of_all_masked_words() -> None:
