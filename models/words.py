@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 BLANK = "Ġ"
 """What byte-level BPE writes for a blank."""
@@ -16,14 +18,10 @@ Pieces = list[list[int]]
 
 
 def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Pieces:
-    """Each word's pieces; none for what the tokenizer drops, a lone control character for example.
-
-    A byte-level BPE (RoBERTa, ModernBERT) has other pieces for a word behind a blank, which nearly every word of its
-    pretraining was: all get one.
-    """
+    """Each word's pieces; none for what the tokenizer drops, a lone control character for example."""
     pieces: Pieces = [[] for _ in words]
     if words:
-        texts = [f" {word}" if word else word for word in words] if knows_blanks(tokenizer) else list(words)
+        texts = behind_blanks(words, tokenizer)
         encoded = tokenizer(
             texts, is_split_into_words=True, add_special_tokens=False, split_special_tokens=True, verbose=False
         )
@@ -32,7 +30,16 @@ def pieces_of(words: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Piece
     return pieces
 
 
-def knows_blanks(tokenizer: PreTrainedTokenizerBase) -> bool:
+def behind_blanks(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Words or sentences as the tokenizer is to read them where they begin.
+
+    A byte-level BPE (RoBERTa, ModernBERT) has other pieces for a word behind a blank, which nearly every word of its
+    pretraining was: all get one.
+    """
+    return [f" {text}" if text else text for text in texts] if _knows_blanks(tokenizer) else list(texts)
+
+
+def _knows_blanks(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether its pieces spell blanks, as those of bytes do."""
     cutter = tokenizer.backend_tokenizer.pre_tokenizer
     return cutter is not None and [piece for piece, _ in cutter.pre_tokenize_str(" a")] == [BLANK + "a"]

@@ -21,7 +21,7 @@ from models.tasks.masked_words import fitting_words, hidden_words, perplexity, s
 from models.tasks.task import Batch, Examples, Row, Task, collate_ids
 from models.tasks.video_text import stretch, text_ids
 from models.vocabulary import Vocabulary
-from models.words import knows_blanks
+from models.words import behind_blanks
 
 WORD, NEXT = "word", "next_sentence"
 
@@ -92,7 +92,7 @@ class MaskedLM(Task):
             if not pieces:
                 raise ValueError("the text is empty")
             return [self._example(row, [pieces])]
-        texts = [f" {s}" for s in row["sentences"]] if knows_blanks(tokenizer) else row["sentences"]
+        texts = behind_blanks(row["sentences"], tokenizer)
         encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"] if texts else []
         chunks = list(self._chunks(encoded, np.random.default_rng(zlib.crc32(str(row["id"]).encode()))))
         if not chunks:

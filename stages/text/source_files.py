@@ -20,8 +20,7 @@ def find_files(pattern: str, suffixes: tuple[str, ...] = (), recursive: bool = T
 
     ``recursive`` is of a folder: whether its folders are searched too. Folders that a glob matches are no files, and of
     a folder files and folders whose names begin with a dot are left out, as a glob does. Without suffixes a folder has
-    all files.
-    UserError where there is none.
+    all files. UserError where there is none.
     """
     path = Path(pattern)
     found: Iterable[Path]
